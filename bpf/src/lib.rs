@@ -1,0 +1,1 @@
+//! Sluicegate's XDP steering program and the layout of its maps.

@@ -1,0 +1,341 @@
+//! The resolved configuration: immutable, complete, with Unbound's defaults filled in.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+/// Where in the configuration something stands.
+///
+/// `source` numbers the file in the order of reading, `start..end` are byte offsets in it. Values that
+/// come from no file (defaults) have [`Span::NONE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Index of the file, as kept by the source map.
+    pub source: u32,
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The span of what stands in no file.
+    pub const NONE: Self = Self { source: u32::MAX, start: 0, end: 0 };
+}
+
+/// A value with the place it was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub at: Span,
+}
+
+/// Everything the server needs to know, resolved.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `interface`/`ip-address`, in order. Empty in the file means 127.0.0.1 and `::1`, filled in here.
+    pub listen: Vec<At<Listen>>,
+    /// `port`: used where `interface` names none. Default 53.
+    pub port: u16,
+    /// `do-ip4`, default yes.
+    pub do_ip4: bool,
+    /// `do-ip6`, default yes.
+    pub do_ip6: bool,
+    /// `do-udp`, default yes.
+    pub do_udp: bool,
+    /// `do-tcp`, default yes.
+    pub do_tcp: bool,
+    /// `access-control`, as written; the defaults (localhost only) are not in it.
+    pub access_control: Vec<At<AccessRule>>,
+    /// `local-zone` of the server clause, as written; the built-in zones are not in it.
+    pub local_zones: Vec<At<LocalZone>>,
+    /// `local-data`: one resource record in presentation format each.
+    pub local_data: Vec<At<String>>,
+    /// `local-data-ptr`, already turned into the PTR record's presentation format.
+    pub local_data_ptr: Vec<At<String>>,
+    /// `unblock-lan-zones`, default no.
+    pub unblock_lan_zones: bool,
+    /// Answer cache.
+    pub cache: CacheConfig,
+    /// Limits of messages.
+    pub message: MessageConfig,
+    /// What CHAOS queries are told.
+    pub chaos: ChaosConfig,
+    /// TCP service.
+    pub tcp: TcpConfig,
+    /// `num-threads`; `None` when the file does not say (then one for each core).
+    pub num_threads: Option<u16>,
+    /// `username`; `None` or empty: stay who we are.
+    pub username: Option<At<String>>,
+    /// `directory`; `None`: stay where we are.
+    pub directory: Option<At<PathBuf>>,
+    /// `pidfile`; `None`: write none.
+    pub pidfile: Option<At<PathBuf>>,
+    /// Logging.
+    pub log: LogConfig,
+    /// `statistics-interval` in seconds; 0: never.
+    pub statistics_interval_secs: u32,
+    /// The control socket.
+    pub control: ControlConfig,
+    /// Our clause `xdp:`.
+    pub xdp: XdpConfig,
+    /// What is handed to libunbound.
+    pub engine: EngineConfig,
+}
+
+/// One `interface:` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `address` or `address@port`; may be the wildcard.
+    Address(SocketAddr),
+    /// An interface name, with `@port` or the default port: all its addresses.
+    Interface {
+        /// Kernel name or altname.
+        name: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// One `access-control:` line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccessRule {
+    /// The clients meant.
+    pub prefix: IpNet,
+    /// What happens to their queries.
+    pub action: AccessAction,
+}
+
+/// Unbound's access-control actions; see unbound.conf(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants are the keywords")]
+pub enum AccessAction {
+    Deny,
+    Refuse,
+    Allow,
+    AllowSetrd,
+    AllowSnoop,
+    AllowCookie,
+    DenyNonLocal,
+    RefuseNonLocal,
+}
+
+/// One `local-zone:` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalZone {
+    /// Apex in presentation format.
+    pub name: String,
+    /// Its type.
+    pub kind: LocalZoneType,
+}
+
+/// Unbound's local-zone types; see unbound.conf(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants are the keywords")]
+pub enum LocalZoneType {
+    Deny,
+    Refuse,
+    Static,
+    Transparent,
+    TypeTransparent,
+    Redirect,
+    Inform,
+    InformDeny,
+    InformRedirect,
+    AlwaysTransparent,
+    BlockA,
+    AlwaysRefuse,
+    AlwaysNxdomain,
+    AlwaysNodata,
+    AlwaysDeny,
+    AlwaysNull,
+    Noview,
+    Nodefault,
+}
+
+/// The answer cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// `msg-cache-size` in bytes; default 4 MiB. Here it bounds the whole answer cache.
+    pub size_bytes: u64,
+    /// `cache-min-ttl` in seconds; default 0.
+    pub min_ttl_secs: u32,
+    /// `cache-max-ttl` in seconds; default 86400.
+    pub max_ttl_secs: u32,
+    /// `cache-min-negative-ttl` in seconds; default 0.
+    pub min_negative_ttl_secs: u32,
+    /// `cache-max-negative-ttl` in seconds; default 3600.
+    pub max_negative_ttl_secs: u32,
+}
+
+/// Limits of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageConfig {
+    /// `edns-buffer-size`: the size our OPT announces; default 1232.
+    pub edns_buffer_bytes: u16,
+    /// `max-udp-size`: the largest UDP reply, whatever the client says; default 1232 (4096 before 1.17.1... see the table).
+    pub max_udp_bytes: u16,
+    /// `deny-any`, default no.
+    pub deny_any: bool,
+    /// `edns-tcp-keepalive`, default no.
+    pub edns_tcp_keepalive: bool,
+}
+
+/// What CHAOS queries are told.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ChaosConfig {
+    /// `hide-identity`.
+    pub hide_identity: bool,
+    /// `identity`; `None`: the host name.
+    pub identity: Option<String>,
+    /// `hide-version`.
+    pub hide_version: bool,
+    /// `version`; `None`: ours.
+    pub version: Option<String>,
+    /// `hide-trustanchor`.
+    pub hide_trustanchor: bool,
+}
+
+/// TCP service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpConfig {
+    /// `incoming-num-tcp`: connections for each thread; default 10.
+    pub connections_per_thread: u32,
+    /// `tcp-idle-timeout` in milliseconds; default 30000.
+    pub idle_timeout_ms: u32,
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `verbosity`, 0 to 5; default 1.
+    pub verbosity: u8,
+    /// `logfile`; `None` or empty: standard error.
+    pub logfile: Option<PathBuf>,
+    /// `use-syslog`; as in Unbound it wins over `logfile` when yes. Default here: no unless written.
+    pub use_syslog: bool,
+    /// `log-time-ascii`.
+    pub time_ascii: bool,
+    /// `log-local-actions`.
+    pub local_actions: bool,
+}
+
+/// The control socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlConfig {
+    /// `control-enable`; `None` when the file does not say.
+    pub enable: Option<bool>,
+    /// A `control-interface` that is a path; `None`: the default path.
+    pub socket: Option<PathBuf>,
+}
+
+/// Our clause `xdp:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XdpConfig {
+    /// `enable`: whether AF_XDP is used.
+    pub enable: XdpEnable,
+    /// `mode`: the highest rung tried, or the only one.
+    pub mode: XdpMode,
+    /// `queues`: serve only the first N queues; `None`: all.
+    pub queues: Option<u32>,
+    /// `frames`: UMEM frames for each queue; default 8192.
+    pub frames: u32,
+    /// `rx-ring`, `tx-ring`: entries; power of two; default 2048.
+    pub rx_ring: u32,
+    /// See `rx_ring`.
+    pub tx_ring: u32,
+    /// `busy-poll`: microseconds; 0: off.
+    pub busy_poll_us: u32,
+}
+
+/// `xdp: enable:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpEnable {
+    /// Where it works; a clear line where it does not.
+    Auto,
+    /// It must work on every interface with a listen address; starting fails otherwise.
+    Yes,
+    /// Never.
+    No,
+}
+
+/// `xdp: mode:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// Zero-copy, else native copy, else generic copy.
+    Auto,
+    /// Zero-copy or nothing.
+    ZeroCopy,
+    /// Native copy or nothing.
+    Copy,
+    /// Generic copy or nothing.
+    Generic,
+}
+
+/// What is handed to libunbound, as `unbound.conf` text without our own clauses and options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// A whole configuration file: the `server:` options that belong to the resolver, and the
+    /// `forward-zone:`, `stub-zone:`, `auth-zone:` ... clauses, unchanged and in order.
+    pub text: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let local = |ip: IpAddr| At { value: Listen::Address(SocketAddr::new(ip, 53)), at: Span::NONE };
+        Self {
+            listen: vec![local([127, 0, 0, 1].into()), local(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST))],
+            port: 53,
+            do_ip4: true,
+            do_ip6: true,
+            do_udp: true,
+            do_tcp: true,
+            access_control: Vec::new(),
+            local_zones: Vec::new(),
+            local_data: Vec::new(),
+            local_data_ptr: Vec::new(),
+            unblock_lan_zones: false,
+            cache: CacheConfig {
+                size_bytes: 4 << 20,
+                min_ttl_secs: 0,
+                max_ttl_secs: 86_400,
+                min_negative_ttl_secs: 0,
+                max_negative_ttl_secs: 3600,
+            },
+            message: MessageConfig {
+                edns_buffer_bytes: 1232,
+                max_udp_bytes: 4096,
+                deny_any: false,
+                edns_tcp_keepalive: false,
+            },
+            chaos: ChaosConfig::default(),
+            tcp: TcpConfig { connections_per_thread: 10, idle_timeout_ms: 30_000 },
+            num_threads: None,
+            username: None,
+            directory: None,
+            pidfile: None,
+            log: LogConfig {
+                verbosity: 1,
+                logfile: None,
+                use_syslog: false,
+                time_ascii: false,
+                local_actions: false,
+            },
+            statistics_interval_secs: 0,
+            control: ControlConfig { enable: None, socket: None },
+            xdp: XdpConfig {
+                enable: XdpEnable::Auto,
+                mode: XdpMode::Auto,
+                queues: None,
+                frames: 8192,
+                rx_ring: 2048,
+                tx_ring: 2048,
+                busy_poll_us: 0,
+            },
+            engine: EngineConfig::default(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The fast DNS wire codec: checked queries, patched answers, no allocation.

@@ -1,0 +1,1 @@
+//! The recursive engine: libunbound in a process of its own.

@@ -1,0 +1,1 @@
+//! Workers, listeners, hand-off of misses, supervision and reload.

@@ -1,0 +1,1 @@
+//! AF_XDP sockets with owned frames and a fully safe API.

@@ -1,0 +1,1 @@
+//! Namespaces, peers and clients for Sluicegate's tests; never shipped.

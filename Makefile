@@ -1,0 +1,48 @@
+# Sluicegate. `make run` shows it at work, `make test` proves it; both fetch what they need.
+
+NEXTEST_VERSION := 0.9.143
+DENY_VERSION    := 0.20.2
+LOOM            := RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
+
+.PHONY: run build test check lint deny loom doctest fuzz help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+run: ## a server on AF_XDP in network namespaces, asked for real (root; DEMO_SECONDS=n ends it)
+	@scripts/deps.sh build
+	@cargo build --release --package sluicegate
+	@target/release/sluicegate demo
+
+build: ## the server, optimised: target/release/sluicegate
+	@scripts/deps.sh build
+	@cargo build --release --package sluicegate
+
+test: ## every test that can run here; what can't says why and counts as skipped
+	@scripts/deps.sh test
+	@scripts/peers.sh
+	@$(MAKE) --no-print-directory loom doctest
+	@nextest=$$(scripts/tool.sh cargo-nextest $(NEXTEST_VERSION)) && \
+	    cargo build --workspace --all-targets && \
+	    { cargo run --quiet --package sluicegate-lab --bin lab-needs || true; } && \
+	    $$nextest nextest run --workspace
+
+loom:
+	@$(LOOM) cargo test --quiet --release --package sluicegate-xsk --package sluicegate-answer --lib loom
+
+doctest:
+	@cargo test --quiet --workspace --doc
+
+check: lint deny ## formatting, lints, documentation, licences and advisories of dependencies
+
+lint:
+	@scripts/deps.sh test
+	@cargo fmt --all --check
+	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+
+deny:
+	@scripts/deny.sh $(DENY_VERSION)
+
+fuzz: ## each fuzz target for a minute (needs a nightly toolchain and cargo-fuzz)
+	@scripts/fuzz.sh 60

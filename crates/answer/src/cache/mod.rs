@@ -1,0 +1,47 @@
+//! The answer cache: stored answers in fixed memory, read without a lock.
+//!
+//! # Shape
+//!
+//! Two tables of sets: many sets of 4 KiB for nearly all answers, and a few of 64 KiB for the large ones.
+//! A set is a 128-byte header (sequence lock, one 16-bit tag for each entry, offsets, eviction state) and
+//! a log of entries behind it, oldest first. An entry is 16 bytes, the lower-cased name and the stored
+//! answer, each padded to 8 bytes; a log position is a multiple of 16 bytes (256 in large sets). So a
+//! look-up touches the header's two cache lines and the entry's own, and an A record for a name of 20
+//! bytes takes about 96 bytes, some 110 with its share of the header.
+//!
+//! # Readers and writers
+//!
+//! Readers take no lock and never wait: they read the set's sequence word, the entry, and the sequence
+//! word again. All memory is `AtomicU64` read and written relaxed, ordered by the fences of
+//! [`seqlock`], so that a torn read is a wrong value, never undefined behaviour, and is thrown away. A
+//! reader that finds a set busy again and again reports a miss.
+//!
+//! Any thread may write. The low bit of the sequence word is the writers' lock for that set; a writer
+//! that finds it taken tries a bounded number of times, then lets its entry go: a cache may forget.
+//!
+//! # Bounds
+//!
+//! The memory is that of the sets, taken once; what is left of the configured bytes after the last whole
+//! set stays unused. A full set always admits the new entry: expired entries go first, then by SIEVE
+//! (oldest first, those used since the last round are passed over once), so that a scan of names asked
+//! once cannot push out those asked again.
+
+#[cfg(not(loom))]
+mod entry;
+mod seqlock;
+#[cfg(not(loom))]
+mod set;
+#[cfg(not(loom))]
+mod table;
+#[cfg(not(loom))]
+mod write;
+
+#[cfg(not(loom))]
+pub use entry::{Key, Variant, Variants};
+#[cfg(not(loom))]
+pub use table::{Cache, CacheStats, Hit, Inserted, Place};
+
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(all(test, not(loom)))]
+mod tests;

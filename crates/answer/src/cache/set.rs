@@ -1,0 +1,195 @@
+use super::entry::{Key, Prefix, Variant, words_of};
+use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_read, end_read};
+
+/// One set: a header of 16 words and a log of entries, oldest first.
+///
+/// ```text
+/// word  0        sequence (odd: being written)
+/// words 1..10    tags, 16 bits each, 0 for none; in order of age
+/// words 10..15   where each entry starts, 8 bits each, in units of W/256 words from word 16
+/// word 15        state: 0..36 used since the last round, 36..42 entries, 42..48 SIEVE's hand,
+///                48..56 first free unit, 56..64 units that hold entries
+/// words 16..W    the log
+/// ```
+#[derive(zerocopy::FromZeros)]
+#[repr(C, align(128))]
+pub(super) struct Set<const W: usize>([AtomicU64; W]);
+
+/// What a look-up in one set found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A live entry, copied out: bytes, second of storing, second of expiry.
+    Entry {
+        len: usize,
+        stored_at: u32,
+        expires: u32,
+    },
+    Nothing,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) key: Key<'a>,
+    pub(super) tag: u16,
+    pub(super) variant: Variant,
+    pub(super) now_secs: u32,
+}
+
+impl<const W: usize> Set<W> {
+    /// Words of one unit of the log.
+    pub(super) const UNIT_WORDS: usize = W / 256;
+    /// Units in the log; the last may be cut off where the header's words are missing.
+    pub(super) const UNITS: usize = if (W - HEADER_WORDS) / Self::UNIT_WORDS > 255 {
+        255
+    } else {
+        (W - HEADER_WORDS) / Self::UNIT_WORDS
+    };
+
+    pub(super) fn words(&self) -> &[AtomicU64; W] {
+        &self.0
+    }
+
+    /// Starts fetching the header into the cache; the value says nothing.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.0[FIRST_TAG].load(Relaxed) ^ self.0[FIRST_OFFSET].load(Relaxed)
+    }
+
+    /// Copies the wanted answer to `out`, which must hold a whole set's log.
+    #[inline]
+    pub(super) fn read(&self, wanted: &Wanted<'_>, out: &mut [u8]) -> Found {
+        for _ in 0..READ_TRIES {
+            let Some(seen) = begin_read(&self.0[SEQUENCE]) else {
+                std::hint::spin_loop();
+                continue;
+            };
+            let found = self.scan(wanted, out);
+            if end_read(&self.0[SEQUENCE], seen) {
+                if let Some((lane, found)) = found {
+                    self.mark_used(lane);
+                    return found;
+                }
+                return Found::Nothing;
+            }
+        }
+        Found::Nothing
+    }
+
+    /// Whether an entry with this tag may be in the set; a hint, for writers.
+    pub(super) fn may_hold(&self, tag: u16) -> bool {
+        let pattern = u64::from(tag) * LANE_ONES;
+        self.0[FIRST_TAG..FIRST_TAG + TAG_WORDS].iter().any(|word| {
+            let differs = word.load(Relaxed) ^ pattern;
+            differs.wrapping_sub(LANE_ONES) & !differs & LANE_HIGHS != 0
+        })
+    }
+
+    /// Every value read here may be torn; [`Set::read`] finds that out afterwards.
+    #[inline]
+    fn scan(&self, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<(usize, Found)> {
+        let pattern = u64::from(wanted.tag) * LANE_ONES;
+        for word in 0..TAG_WORDS {
+            let differs = self.0[FIRST_TAG + word].load(Relaxed) ^ pattern;
+            // The highest bit of each 16-bit lane that is zero; lanes above a zero lane may be
+            // reported wrongly, which the comparison of the key finds.
+            let mut zero = differs.wrapping_sub(LANE_ONES) & !differs & LANE_HIGHS;
+            while zero != 0 {
+                let lane = word * 4 + zero.trailing_zeros() as usize / 16;
+                zero &= zero - 1;
+                if let Some(found) = self.entry(lane, wanted, out) {
+                    return Some((lane, found));
+                }
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn entry(&self, lane: usize, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<Found> {
+        let unit =
+            (self.0[FIRST_OFFSET + lane / 8].load(Relaxed) >> (lane % 8 * 8)) as usize & 0xff;
+        let entry = self.0.get(HEADER_WORDS + unit * Self::UNIT_WORDS..)?;
+        let prefix = prefix_of(entry)?;
+        if !prefix.is_of(&wanted.key)
+            || !prefix.variants().contains(wanted.variant)
+            || prefix.expires() <= wanted.now_secs
+        {
+            return None;
+        }
+        let rest = &entry[Prefix::WORDS..];
+        let (name, rest) = rest.split_at_checked(prefix.name_len().div_ceil(8))?;
+        if !words_of(wanted.key.name())
+            .zip(name)
+            .all(|(mine, stored)| mine == stored.load(Relaxed))
+        {
+            return None;
+        }
+        let len = prefix.stored_len();
+        let (out, _) = out.get_mut(..len.next_multiple_of(8))?.as_chunks_mut::<8>();
+        let stored = rest.get(..out.len())?;
+        for (chunk, word) in out.iter_mut().zip(stored) {
+            *chunk = word.load(Relaxed).to_le_bytes();
+        }
+        Some(Found::Entry {
+            len,
+            stored_at: prefix.stored_at(),
+            expires: prefix.expires(),
+        })
+    }
+
+    /// Marks an entry as used. Should the set have changed meanwhile, another entry may be marked: that
+    /// costs an eviction decision, nothing else. Written only when not yet marked, so that hits of a
+    /// popular name do not write to shared memory.
+    #[inline]
+    fn mark_used(&self, lane: usize) {
+        let bit = 1 << lane;
+        if self.0[STATE].load(Relaxed) & bit == 0 {
+            self.0[STATE].fetch_or(bit, Relaxed);
+        }
+    }
+
+    /// Entries and bytes of the log in use, as of about now.
+    pub(super) fn census(&self) -> (usize, usize) {
+        let state = self.0[STATE].load(Relaxed);
+        let entries = (state >> COUNT_SHIFT & 0x3f) as usize;
+        (
+            entries,
+            (state >> USED_SHIFT) as usize * Self::UNIT_WORDS * 8,
+        )
+    }
+}
+
+/// The first two words of an entry, if it has them.
+#[inline]
+pub(super) fn prefix_of(entry: &[AtomicU64]) -> Option<Prefix> {
+    let [times, shape, ..] = entry else {
+        return None;
+    };
+    Some(Prefix {
+        times: times.load(Relaxed),
+        shape: shape.load(Relaxed),
+    })
+}
+
+/// Entries that one set can hold.
+pub(super) const MAX_ENTRIES: usize = 36;
+
+pub(super) const SEQUENCE: usize = 0;
+pub(super) const FIRST_TAG: usize = 1;
+pub(super) const TAG_WORDS: usize = 9;
+pub(super) const FIRST_OFFSET: usize = 10;
+pub(super) const OFFSET_WORDS: usize = 5;
+pub(super) const STATE: usize = 15;
+pub(super) const HEADER_WORDS: usize = 16;
+
+pub(super) const COUNT_SHIFT: u32 = 36;
+pub(super) const HAND_SHIFT: u32 = 42;
+pub(super) const TAIL_SHIFT: u32 = 48;
+pub(super) const USED_SHIFT: u32 = 56;
+
+const LANE_ONES: u64 = 0x0001_0001_0001_0001;
+const LANE_HIGHS: u64 = 0x8000_8000_8000_8000;
+
+/// How often a reader that met a writer starts again before it reports a miss.
+const READ_TRIES: usize = 16;

@@ -1,0 +1,277 @@
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use foldhash::quality::FixedState;
+use zerocopy::FromZeros;
+
+use super::entry::{Key, Prefix, Variant, Variants};
+use super::set::{Found, Set, Wanted};
+use super::write::NewEntry;
+
+/// The answer cache, shared by all workers. See the module's description for its shape and bounds.
+pub struct Cache {
+    small: Box<[SmallSet]>,
+    large: Box<[LargeSet]>,
+    hasher: FixedState,
+    inserted: AtomicU64,
+    evicted: AtomicU64,
+    declined: AtomicU64,
+}
+
+/// Where a key belongs: what a batch computes first, so that the memory is on its way when it is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Place(u64);
+
+/// A live answer, copied out.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit<'a> {
+    /// The stored answer.
+    pub stored: &'a [u8],
+    /// Seconds since it was stored.
+    pub age_secs: u32,
+    /// Seconds until it expires.
+    pub left_secs: u32,
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is in the cache; this many live entries made room for it.
+    Stored {
+        /// Live entries that had to go.
+        evicted: usize,
+    },
+    /// It is not: other writers held its set all the time, or it is larger than any set.
+    Declined,
+}
+
+/// What `stats` shows of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Entries held, expired ones included.
+    pub entries: u64,
+    /// Bytes that those entries take.
+    pub entry_bytes: u64,
+    /// Bytes of the whole cache: all it can ever take.
+    pub bound_bytes: u64,
+    /// Entries stored so far.
+    pub inserted: u64,
+    /// Live entries that made room for others so far.
+    pub evicted: u64,
+    /// Entries not stored so far: too large, or the set was busy.
+    pub declined: u64,
+}
+
+impl Cache {
+    /// A cache of at most `size_bytes` (plus this structure itself), empty. With less than 4 KiB it holds
+    /// nothing.
+    ///
+    /// The memory comes zeroed from the system, page by page as entries arrive.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not even promise the memory.
+    pub fn new(size_bytes: u64) -> Self {
+        let large = (size_bytes / LARGE_PART) / size_of::<LargeSet>() as u64;
+        let small =
+            (size_bytes - large * size_of::<LargeSet>() as u64) / size_of::<SmallSet>() as u64;
+        Self {
+            small: SmallSet::zeroed(small),
+            large: LargeSet::zeroed(large),
+            // The standard library's random keys come from the system; foldhash's own do not.
+            hasher: FixedState::with_seed(RandomState::new().build_hasher().finish()),
+            inserted: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            declined: AtomicU64::new(0),
+        }
+    }
+
+    /// Where the key belongs.
+    #[inline]
+    pub fn place(&self, key: &Key<'_>) -> Place {
+        let mut hasher = self.hasher.build_hasher();
+        key.feed(&mut hasher);
+        Place(hasher.finish())
+    }
+
+    /// Starts to fetch what a look-up at this place reads first. The value means nothing; feed it to
+    /// [`std::hint::black_box`], so that the loads are not optimised away.
+    #[inline]
+    pub fn touch(&self, place: Place) -> u64 {
+        self.small
+            .get(place.index(self.small.len()))
+            .map_or(0, Set::touch)
+    }
+
+    /// Looks for a live answer and copies it to `scratch`, which should have [`Cache::SCRATCH_BYTES`].
+    #[inline]
+    pub fn lookup<'s>(
+        &self,
+        place: Place,
+        key: &Key<'_>,
+        variant: Variant,
+        now_secs: u32,
+        scratch: &'s mut [u8],
+    ) -> Option<Hit<'s>> {
+        let wanted = Wanted {
+            key: *key,
+            tag: place.tag(),
+            variant,
+            now_secs,
+        };
+        let mut found = match self.small.get(place.index(self.small.len())) {
+            Some(set) => set.read(&wanted, scratch),
+            None => Found::Nothing,
+        };
+        if found == Found::Nothing
+            && let Some(set) = self.large.get(place.index(self.large.len()))
+        {
+            found = set.read(&wanted, scratch);
+        }
+        let Found::Entry {
+            len,
+            stored_at,
+            expires,
+        } = found
+        else {
+            return None;
+        };
+        Some(Hit {
+            stored: &scratch[..len],
+            age_secs: now_secs.saturating_sub(stored_at),
+            left_secs: expires.saturating_sub(now_secs),
+        })
+    }
+
+    /// Stores an answer for these variants of the key, in place of what was stored for any of them.
+    /// Lives `ttl_secs`, and not at all with 0.
+    pub fn insert(
+        &self,
+        key: &Key<'_>,
+        variants: Variants,
+        stored: &[u8],
+        ttl_secs: u32,
+        now_secs: u32,
+    ) -> Inserted {
+        let place = self.place(key);
+        let expires = now_secs.saturating_add(ttl_secs);
+        let new = NewEntry {
+            key: *key,
+            tag: place.tag(),
+            variants,
+            stored,
+            stored_at: now_secs,
+            expires,
+        };
+        let bytes = Prefix::WORDS * 8
+            + key.name().len().next_multiple_of(8)
+            + stored.len().next_multiple_of(8);
+        let evicted = if ttl_secs == 0 {
+            None
+        } else if bytes <= SMALL_ENTRY_BYTES {
+            self.forget(&self.large, place, &new);
+            self.small
+                .get(place.index(self.small.len()))
+                .and_then(|set| set.insert(&new))
+        } else if bytes <= LARGE_ENTRY_BYTES {
+            self.forget(&self.small, place, &new);
+            self.large
+                .get(place.index(self.large.len()))
+                .and_then(|set| set.insert(&new))
+        } else {
+            None
+        };
+        let Some(evicted) = evicted else {
+            self.declined.fetch_add(1, Relaxed);
+            return Inserted::Declined;
+        };
+        self.inserted.fetch_add(1, Relaxed);
+        self.evicted.fetch_add(evicted as u64, Relaxed);
+        Inserted::Stored { evicted }
+    }
+
+    /// Removes every entry whose name (lower-cased wire form) is chosen; how many went.
+    pub fn flush(&self, mut chosen: impl FnMut(&[u8]) -> bool) -> u64 {
+        let small: usize = self
+            .small
+            .iter()
+            .filter_map(|set| set.remove_names(&mut chosen))
+            .sum();
+        let large: usize = self
+            .large
+            .iter()
+            .filter_map(|set| set.remove_names(&mut chosen))
+            .sum();
+        (small + large) as u64
+    }
+
+    /// Counts the entries; a walk over the headers of all sets.
+    pub fn stats(&self) -> CacheStats {
+        let census = self
+            .small
+            .iter()
+            .map(Set::census)
+            .chain(self.large.iter().map(Set::census));
+        let (entries, bytes) = census.fold((0, 0), |(n, b), (entries, bytes)| {
+            (n + entries as u64, b + bytes as u64)
+        });
+        CacheStats {
+            entries,
+            entry_bytes: bytes,
+            bound_bytes: (size_of_val(&*self.small) + size_of_val(&*self.large)) as u64,
+            inserted: self.inserted.load(Relaxed),
+            evicted: self.evicted.load(Relaxed),
+            declined: self.declined.load(Relaxed),
+        }
+    }
+
+    /// What a caller of [`Cache::lookup`] should offer as scratch space.
+    pub const SCRATCH_BYTES: usize = size_of::<LargeSet>();
+
+    /// Removes what an entry would replace, had it not moved to the other table.
+    fn forget<const W: usize>(&self, sets: &[Set<W>], place: Place, new: &NewEntry<'_>) {
+        if let Some(set) = sets.get(place.index(sets.len())) {
+            set.forget(new);
+        }
+    }
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Place {
+    /// The set, by the upper half of the hash; of no sets, a number that none has.
+    #[inline]
+    fn index(self, sets: usize) -> usize {
+        ((self.0 >> 32) * sets as u64 >> 32) as usize
+    }
+
+    /// The tag, by the lowest bits; 0 is what free lanes have.
+    #[inline]
+    fn tag(self) -> u16 {
+        (self.0 as u16).max(1)
+    }
+}
+
+impl<const W: usize> Set<W> {
+    fn zeroed(count: u64) -> Box<[Self]> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        <[Self]>::new_box_zeroed_with_elems(count)
+            .expect("memory for the answer cache, as msg-cache-size says")
+    }
+}
+
+type SmallSet = Set<512>;
+type LargeSet = Set<8192>;
+
+/// The large table gets one part in this many of the memory.
+const LARGE_PART: u64 = 8;
+/// Half of a small set: what is larger would crowd out a whole set.
+const SMALL_ENTRY_BYTES: usize = size_of::<SmallSet>() / 2;
+/// The log of a large set.
+const LARGE_ENTRY_BYTES: usize = LargeSet::UNITS * LargeSet::UNIT_WORDS * 8;

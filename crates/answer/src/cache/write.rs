@@ -1,0 +1,330 @@
+use super::entry::{Key, Prefix, Variants, words_of};
+use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_write};
+use super::set::{
+    COUNT_SHIFT, FIRST_OFFSET, FIRST_TAG, HAND_SHIFT, HEADER_WORDS, MAX_ENTRIES, OFFSET_WORDS,
+    SEQUENCE, STATE, Set, TAG_WORDS, TAIL_SHIFT, USED_SHIFT, prefix_of,
+};
+
+/// A new entry.
+#[derive(Clone, Copy)]
+pub(super) struct NewEntry<'a> {
+    pub(super) key: Key<'a>,
+    pub(super) tag: u16,
+    pub(super) variants: Variants,
+    pub(super) stored: &'a [u8],
+    pub(super) stored_at: u32,
+    pub(super) expires: u32,
+}
+
+impl<const W: usize> Set<W> {
+    /// Enters an answer in place of what it replaces, and of what must go for it. `None` when another
+    /// writer holds the set; else how many live entries had to go.
+    ///
+    /// The caller has seen to it that the entry fits an empty set.
+    pub(super) fn insert(&self, new: &NewEntry<'_>) -> Option<usize> {
+        self.write(|log| {
+            let was_used = log.remove_replaced(new);
+            let need = Self::units_for(new);
+            let evicted = log.make_room(need, new.stored_at);
+            log.append(new, need, was_used);
+            evicted
+        })
+    }
+
+    /// Removes what the answer would replace, without entering it. Reads only, when there is nothing.
+    pub(super) fn forget(&self, new: &NewEntry<'_>) {
+        if self.may_hold(new.tag) {
+            self.write(|log| log.remove_replaced(new));
+        }
+    }
+
+    /// Removes the entries whose name is chosen; how many they were, or `None` when another writer holds
+    /// the set.
+    pub(super) fn remove_names(&self, chosen: &mut impl FnMut(&[u8]) -> bool) -> Option<usize> {
+        self.write(|log| {
+            log.remove_where(|prefix, name| {
+                let mut bytes = [0u8; 256];
+                for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(name) {
+                    *chunk = word.load(Relaxed).to_le_bytes();
+                }
+                chosen(&bytes[..prefix.name_len()])
+            })
+        })
+    }
+
+    fn units_for(new: &NewEntry<'_>) -> usize {
+        let words = Prefix::WORDS + new.key.name().len().div_ceil(8) + new.stored.len().div_ceil(8);
+        words.div_ceil(Self::UNIT_WORDS)
+    }
+
+    fn write<R>(&self, change: impl FnOnce(&mut Log<'_, W>) -> R) -> Option<R> {
+        let _guard = begin_write(&self.words()[SEQUENCE])?;
+        let mut log = Log {
+            header: Header::load(self.words()),
+            words: self.words(),
+            finished: false,
+        };
+        let result = change(&mut log);
+        log.finished = true;
+        Some(result)
+    }
+}
+
+/// A set that is being written: the header taken out, the log in place. Put back when dropped; a panic
+/// on the way leaves an empty set, not a wrong one.
+struct Log<'a, const W: usize> {
+    header: Header,
+    words: &'a [AtomicU64; W],
+    finished: bool,
+}
+
+impl<const W: usize> Drop for Log<'_, W> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.header = Header::EMPTY;
+        }
+        self.header.store(self.words);
+    }
+}
+
+impl<const W: usize> Log<'_, W> {
+    fn entry(&self, index: usize) -> &[AtomicU64] {
+        let start = HEADER_WORDS + usize::from(self.header.starts[index]) * Set::<W>::UNIT_WORDS;
+        &self.words[start.min(W)..]
+    }
+
+    fn units(prefix: Prefix) -> usize {
+        prefix.words().div_ceil(Set::<W>::UNIT_WORDS)
+    }
+
+    /// Removes entries by prefix and name; how many went.
+    fn remove_where(&mut self, mut gone: impl FnMut(Prefix, &[AtomicU64]) -> bool) -> usize {
+        let before = self.header.count;
+        let mut index = 0;
+        while index < self.header.count {
+            let entry = self.entry(index);
+            // A prefix is missing, or its name is, only in a set that a panic left wrong: drop it.
+            let remove = match prefix_of(entry) {
+                Some(prefix) => {
+                    match entry.get(Prefix::WORDS..Prefix::WORDS + prefix.name_len().div_ceil(8)) {
+                        Some(name) => gone(prefix, name).then(|| Self::units(prefix)),
+                        None => Some(0),
+                    }
+                }
+                None => Some(0),
+            };
+            match remove {
+                Some(units) => self.header.remove(index, units),
+                None => index += 1,
+            }
+        }
+        before - self.header.count
+    }
+
+    /// Removes what the new entry replaces; whether that had been used.
+    fn remove_replaced(&mut self, new: &NewEntry<'_>) -> bool {
+        let mut was_used = false;
+        let mut index = 0;
+        while index < self.header.count {
+            match self.replaced_units(index, new) {
+                Some(units) => {
+                    was_used |= self.header.used_marks >> index & 1 == 1;
+                    self.header.remove(index, units);
+                }
+                None => index += 1,
+            }
+        }
+        was_used
+    }
+
+    /// The size of an entry if the new one takes its place.
+    fn replaced_units(&self, index: usize, new: &NewEntry<'_>) -> Option<usize> {
+        if self.header.tags[index] != new.tag {
+            return None; // without touching the entry's own cache lines
+        }
+        let entry = self.entry(index);
+        let prefix = prefix_of(entry)?;
+        let name = words_of(new.key.name()).zip(&entry[Prefix::WORDS..]);
+        let replaced = prefix.is_of(&new.key)
+            && prefix.overlaps(new.variants)
+            && name
+                .into_iter()
+                .all(|(mine, stored)| mine == stored.load(Relaxed));
+        replaced.then(|| Self::units(prefix))
+    }
+
+    /// Makes `need` units free at the end of the log: expired entries go first, then by SIEVE.
+    fn make_room(&mut self, need: usize, now_secs: u32) -> usize {
+        let full =
+            |header: &Header| header.count == MAX_ENTRIES || header.units + need > Set::<W>::UNITS;
+        let mut evicted = 0;
+        if full(&self.header) {
+            self.remove_where(|prefix, _| prefix.expires() <= now_secs);
+        }
+        while self.header.count > 0 && full(&self.header) {
+            let index = self.header.choose_victim();
+            let units = prefix_of(self.entry(index)).map_or(0, Self::units);
+            self.header.remove(index, units);
+            evicted += 1;
+        }
+        if self.header.tail + need > Set::<W>::UNITS {
+            self.compact();
+        }
+        evicted
+    }
+
+    /// Closes the gaps in the log. Entries stand in order of age, so each moves towards the start.
+    fn compact(&mut self) {
+        let mut tail = 0;
+        for index in 0..self.header.count {
+            let units = prefix_of(self.entry(index)).map_or(0, Self::units);
+            let from = HEADER_WORDS + usize::from(self.header.starts[index]) * Set::<W>::UNIT_WORDS;
+            let to = HEADER_WORDS + tail * Set::<W>::UNIT_WORDS;
+            for word in 0..units * Set::<W>::UNIT_WORDS {
+                if let (Some(source), Some(target)) =
+                    (self.words.get(from + word), self.words.get(to + word))
+                {
+                    target.store(source.load(Relaxed), Relaxed);
+                }
+            }
+            self.header.starts[index] = tail as u8;
+            tail += units;
+        }
+        self.header.tail = tail;
+        self.header.units = tail;
+    }
+
+    fn append(&mut self, new: &NewEntry<'_>, units: usize, was_used: bool) {
+        let start = HEADER_WORDS + self.header.tail * Set::<W>::UNIT_WORDS;
+        let prefix = Prefix::new(
+            &new.key,
+            new.variants,
+            new.stored.len() as u16,
+            new.stored_at,
+            new.expires,
+        );
+        let content = [prefix.times, prefix.shape]
+            .into_iter()
+            .chain(words_of(new.key.name()))
+            .chain(words_of(new.stored));
+        for (word, value) in self.words[start..].iter().zip(content) {
+            word.store(value, Relaxed);
+        }
+        self.header.push(new.tag, units, was_used);
+    }
+}
+
+/// A set's header, taken out of its words.
+struct Header {
+    tags: [u16; MAX_ENTRIES + 4],
+    starts: [u8; MAX_ENTRIES + 4],
+    used_marks: u64,
+    count: usize,
+    hand: usize,
+    /// First free unit.
+    tail: usize,
+    /// Units that hold entries.
+    units: usize,
+}
+
+impl Header {
+    const EMPTY: Self = Self {
+        tags: [0; MAX_ENTRIES + 4],
+        starts: [0; MAX_ENTRIES + 4],
+        used_marks: 0,
+        count: 0,
+        hand: 0,
+        tail: 0,
+        units: 0,
+    };
+
+    fn load(words: &[AtomicU64]) -> Self {
+        let mut header = Self::EMPTY;
+        for word in 0..TAG_WORDS {
+            let value = words[FIRST_TAG + word].load(Relaxed);
+            for lane in 0..4 {
+                header.tags[word * 4 + lane] = (value >> (lane * 16)) as u16;
+            }
+        }
+        for word in 0..OFFSET_WORDS {
+            let value = words[FIRST_OFFSET + word].load(Relaxed);
+            header.starts[word * 8..word * 8 + 8].copy_from_slice(&value.to_le_bytes());
+        }
+        let state = words[STATE].load(Relaxed);
+        header.used_marks = state & USED_MARKS;
+        header.count = ((state >> COUNT_SHIFT & 0x3f) as usize).min(MAX_ENTRIES);
+        header.hand = (state >> HAND_SHIFT & 0x3f) as usize;
+        header.tail = (state >> TAIL_SHIFT & 0xff) as usize;
+        header.units = (state >> USED_SHIFT) as usize;
+        header
+    }
+
+    fn store(&self, words: &[AtomicU64]) {
+        for word in 0..TAG_WORDS {
+            let lanes = &self.tags[word * 4..word * 4 + 4];
+            let value = lanes
+                .iter()
+                .rev()
+                .fold(0, |value, &tag| value << 16 | u64::from(tag));
+            words[FIRST_TAG + word].store(value, Relaxed);
+        }
+        for word in 0..OFFSET_WORDS {
+            let lanes = &self.starts[word * 8..word * 8 + 8];
+            let value = lanes
+                .iter()
+                .rev()
+                .fold(0, |value, &start| value << 8 | u64::from(start));
+            words[FIRST_OFFSET + word].store(value, Relaxed);
+        }
+        let state = self.used_marks & USED_MARKS
+            | (self.count as u64) << COUNT_SHIFT
+            | (self.hand as u64) << HAND_SHIFT
+            | (self.tail as u64) << TAIL_SHIFT
+            | (self.units as u64) << USED_SHIFT;
+        words[STATE].store(state, Relaxed);
+    }
+
+    /// SIEVE: from the hand towards newer entries, the first that was not used since the hand last
+    /// passed; the used ones on the way lose their mark. At most two rounds.
+    fn choose_victim(&mut self) -> usize {
+        loop {
+            if self.hand >= self.count {
+                self.hand = 0;
+            }
+            if self.used_marks >> self.hand & 1 == 0 {
+                return self.hand;
+            }
+            self.used_marks &= !(1 << self.hand);
+            self.hand += 1;
+        }
+    }
+
+    fn remove(&mut self, index: usize, units: usize) {
+        self.tags.copy_within(index + 1.., index);
+        self.starts.copy_within(index + 1.., index);
+        let below = (1u64 << index) - 1;
+        self.used_marks = self.used_marks & below | self.used_marks >> 1 & !below;
+        self.count -= 1;
+        self.tags[self.count] = 0;
+        self.units = self.units.saturating_sub(units);
+        if self.hand > index {
+            self.hand -= 1;
+        }
+        if self.count == 0 {
+            self.tail = 0;
+            self.units = 0;
+        }
+    }
+
+    fn push(&mut self, tag: u16, units: usize, was_used: bool) {
+        self.tags[self.count] = tag;
+        self.starts[self.count] = self.tail as u8;
+        self.used_marks &= !(1 << self.count);
+        self.used_marks |= u64::from(was_used) << self.count;
+        self.count += 1;
+        self.tail += units;
+        self.units += units;
+    }
+}
+
+const USED_MARKS: u64 = (1 << MAX_ENTRIES) - 1;

@@ -210,14 +210,18 @@ INLINE int source_ipv4_ok(__u32 source, __u32 destination)
 	return 1;
 }
 
+// ::/96 holds the unspecified and the loopback address; ::ffff:0:0/96 is IPv4 in IPv6's dress, never on a
+// wire, and would find the IPv4 keys of `listen`.
+INLINE int never_on_wire(const __u32 *a)
+{
+	return a[0] == 0 && a[1] == 0 && (a[2] == 0 || a[2] == NET32(0x0000ffff));
+}
+
 INLINE int source_ipv6_ok(const struct ipv6 *ip)
 {
 	const __u32 *s = ip->source, *d = ip->destination;
 
-	if (*(const __u8 *)s == 0xff)
-		return 0;
-	// ::/96 holds the unspecified and the loopback address, ::ffff:0:0/96 is never on a wire.
-	if (s[0] == 0 && s[1] == 0 && (s[2] == 0 || s[2] == NET32(0x0000ffff)))
+	if (*(const __u8 *)s == 0xff || never_on_wire(s))
 		return 0;
 	return !(s[0] == d[0] && s[1] == d[1] && s[2] == d[2] && s[3] == d[3]);
 }
@@ -283,6 +287,8 @@ INLINE enum exit steer_ipv6(struct packet *p, struct ipv6 *ip)
 		return EXIT_PROTOCOL;
 	if (!source_ipv6_ok(ip))
 		return EXIT_SOURCE_ADDRESS;
+	if (never_on_wire(ip->destination))
+		return EXIT_NOT_LISTENING;
 	p->key.address[0] = ip->destination[0];
 	p->key.address[1] = ip->destination[1];
 	p->key.address[2] = ip->destination[2];

@@ -1,1 +1,24 @@
-//! Namespaces, peers and clients for Sluicegate's tests; never shipped.
+//! What Sluicegate's tests with real packets are made of; never shipped.
+//!
+//! - [`netns`]: hosts on one machine, as anonymous network namespaces joined by veth;
+//! - [`harness`]: tests that say what they need, and are skipped with a reason where it is missing;
+//! - [`peers`]: other people's servers and clients, from Debian packages unpacked into a private folder;
+//! - [`wire`]: DNS messages and Ethernet frames made and read by hand, right and wrong ones;
+//! - [`upstream`]: a server that answers what the test wants;
+//! - [`server`]: Sluicegate itself, started on a configuration.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a test that breaks the lab's invariants shall fail with their text"
+)]
+
+pub mod harness;
+pub mod netns;
+pub mod peers;
+pub mod server;
+pub mod upstream;
+pub mod wire;
+
+mod workspace;
+
+pub use workspace::{shared_data, workspace_root};

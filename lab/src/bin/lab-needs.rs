@@ -1,0 +1,40 @@
+//! Says what the tests with real packets would need and this machine lacks; prints nothing where all is there.
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+
+use sluicegate_lab::harness::Need;
+
+const NEEDS: [Need; 13] = [
+    Need::Root,
+    Need::Netns,
+    Need::Tool("ethtool"),
+    Need::Peer("unbound"),
+    Need::Peer("unbound-checkconf"),
+    Need::Peer("unbound-host"),
+    Need::Peer("knotd"),
+    Need::Peer("kdig"),
+    Need::Peer("kxdpgun"),
+    Need::Peer("dig"),
+    Need::Peer("dnsperf"),
+    Need::SharedData("confs"),
+    Need::SharedData("rpl"),
+];
+
+fn main() -> std::io::Result<()> {
+    let missing: Vec<(Need, String)> = NEEDS
+        .iter()
+        .filter_map(|need| Some((*need, need.unmet()?)))
+        .collect();
+    let mut out = std::io::stdout().lock();
+    if !missing.is_empty() {
+        writeln!(
+            out,
+            "Not everything can be tested here. Tests that lack something are skipped, not passed:"
+        )?;
+    }
+    for (_, reason) in missing {
+        writeln!(out, "  {reason}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+use std::env;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use crate::{netns::Netns, peers, shared_data};
+
+/// What a test needs of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// To run as root (user 0).
+    Root,
+    /// To make network namespaces and veth pairs, with iproute2 at hand.
+    Netns,
+    /// A program from [`peers`].
+    Peer(&'static str),
+    /// A command of the system's own.
+    Tool(&'static str),
+    /// A file or folder of the data shared beside the workspace, see [`shared_data`].
+    SharedData(&'static str),
+}
+
+impl Need {
+    /// `None` when the need is met, else why it isn't.
+    pub fn unmet(self) -> Option<String> {
+        match self {
+            Need::Root => (!nix::unistd::geteuid().is_root()).then(|| "needs root".to_owned()),
+            Need::Netns => namespaces_unusable(),
+            Need::Peer(name) => peers::find(name)
+                .is_none()
+                .then(|| format!("needs the program {name}: run `make peers`")),
+            Need::Tool(name) => on_path(name)
+                .is_none()
+                .then(|| format!("needs the command {name}: run `make deps`")),
+            Need::SharedData(name) => shared_data(name).is_none().then(|| {
+                format!("needs the data {name} of the folder shared beside the workspace")
+            }),
+        }
+    }
+}
+
+/// A list of needs for [`Suite::test`](super::Suite::test): `needs![Root, Netns, Peer("dig")]`.
+#[macro_export]
+macro_rules! needs {
+    ($($need:ident $(($name:expr))?),* $(,)?) => {
+        &[$($crate::harness::Need::$need $(($name))?),*]
+    };
+}
+
+fn namespaces_unusable() -> Option<String> {
+    static REASON: OnceLock<Option<String>> = OnceLock::new();
+    REASON
+        .get_or_init(|| {
+            for tool in ["ip", "setpriv"] {
+                if on_path(tool).is_none() {
+                    return Some(format!("needs the command {tool}: run `make deps`"));
+                }
+            }
+            match Netns::new()
+                .and_then(|netns| netns.ip("link add probe0 type veth peer name probe1"))
+            {
+                Ok(_) => None,
+                Err(error) => Some(format!("network namespaces can't be used: {error:#}")),
+            }
+        })
+        .clone()
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+}

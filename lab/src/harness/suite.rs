@@ -1,0 +1,68 @@
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+
+use super::Need;
+
+/// The tests of one file.
+pub struct Suite {
+    name: &'static str,
+    trials: Vec<Trial>,
+    unmet: Vec<(String, String)>,
+}
+
+/// Begins a suite. The name only shows up in reasons; the tests keep the names they are given.
+pub fn suite(name: &'static str) -> Suite {
+    Suite {
+        name,
+        trials: Vec::new(),
+        unmet: Vec::new(),
+    }
+}
+
+impl Suite {
+    /// Adds a test with its needs, see [`needs!`](crate::needs).
+    #[must_use]
+    pub fn test(
+        mut self,
+        name: &str,
+        needs: &[Need],
+        test: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Self {
+        let reason = needs.iter().find_map(|need| need.unmet());
+        if let Some(reason) = &reason {
+            self.unmet.push((name.to_owned(), reason.clone()));
+        }
+        let ignored = reason.is_some();
+        let trial = Trial::test(name, move || match reason {
+            Some(reason) => Err(Failed::from(reason)),
+            None => test().map_err(|error| Failed::from(format!("{error:#}"))),
+        });
+        self.trials.push(trial.with_ignored_flag(ignored));
+        self
+    }
+
+    /// Runs or lists the tests as the command line says, which is that of Rust's own test programs.
+    pub fn run(self) -> ExitCode {
+        let mut arguments = Arguments::from_args();
+        // A runner that wants one test by name doesn't want to hear of the others.
+        if !arguments.exact {
+            self.say_unmet();
+        }
+        // Namespaces, CPU load and time-outs: tests of one file run one at a time unless told otherwise.
+        if arguments.test_threads.is_none() {
+            arguments.test_threads = Some(1);
+        }
+        let conclusion: Conclusion = libtest_mimic::run(&arguments, self.trials);
+        conclusion.exit_code()
+    }
+
+    fn say_unmet(&self) {
+        let mut stderr = std::io::stderr().lock();
+        for (test, reason) in &self.unmet {
+            let _ = writeln!(stderr, "skipped: {}::{test}: {reason}", self.name);
+        }
+    }
+}

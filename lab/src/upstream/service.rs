@@ -1,0 +1,194 @@
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::script::{Play, play};
+use crate::netns::Netns;
+
+/// A running upstream; it ends when the value is dropped.
+pub struct Upstream {
+    address: SocketAddr,
+    state: Arc<State>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What can be turned while the upstream runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Knobs {
+    /// Every answer comes this much later, on top of the script's own delay.
+    pub delay: Duration,
+    /// No answer at all.
+    pub silent: bool,
+}
+
+/// What the upstream has seen so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Queries over UDP.
+    pub udp: u64,
+    /// Queries over TCP.
+    pub tcp: u64,
+}
+
+#[derive(Default)]
+struct State {
+    stop: AtomicBool,
+    udp: AtomicU64,
+    tcp: AtomicU64,
+    knobs: Mutex<Knobs>,
+}
+
+/// How soon the service's threads see that they shall stop.
+const TICK: Duration = Duration::from_millis(50);
+/// How long a TCP client may be silent.
+const TCP_LIMIT: Duration = Duration::from_secs(5);
+
+impl Upstream {
+    /// Starts an upstream on `address` of the namespace, over UDP and TCP.
+    pub fn start(netns: &Netns, address: SocketAddr) -> Result<Self> {
+        let (udp, tcp) = netns.enter(|| -> Result<_> {
+            let udp = UdpSocket::bind(address)?;
+            udp.set_read_timeout(Some(TICK))?;
+            let tcp = TcpListener::bind(address)?;
+            Ok((udp, tcp))
+        })?;
+        let state = Arc::new(State::default());
+        let for_udp = Arc::clone(&state);
+        let for_tcp = Arc::clone(&state);
+        let threads = vec![
+            netns.spawn_thread("upstream-udp", move || serve_udp(udp, &for_udp))?,
+            netns.spawn_thread("upstream-tcp", move || serve_tcp(&tcp, &for_tcp))?,
+        ];
+        Ok(Self {
+            address,
+            state,
+            threads,
+        })
+    }
+
+    /// The address it answers on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Turns the knobs, for queries that come from now on.
+    pub fn set(&self, knobs: Knobs) {
+        *self
+            .state
+            .knobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = knobs;
+    }
+
+    /// How many queries there were.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            udp: self.state.udp.load(Ordering::Relaxed),
+            tcp: self.state.tcp.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.state.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl State {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn knobs(&self) -> Knobs {
+        *self.knobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer to `query` and how long to wait for it.
+    fn play(&self, query: &[u8], tcp: bool) -> Option<(Vec<u8>, Duration)> {
+        let knobs = self.knobs();
+        match play(query, tcp) {
+            Some(Play::Answer { message, delay }) if !knobs.silent => {
+                Some((message, delay + knobs.delay))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn serve_udp(socket: UdpSocket, state: &Arc<State>) {
+    let socket = Arc::new(socket);
+    let mut buffer = [0; 4096];
+    while !state.stopped() {
+        let Ok((length, from)) = socket.recv_from(&mut buffer) else {
+            continue;
+        };
+        state.udp.fetch_add(1, Ordering::Relaxed);
+        let Some((answer, delay)) = state.play(&buffer[..length], false) else {
+            continue;
+        };
+        if delay.is_zero() {
+            let _ = socket.send_to(&answer, from);
+            continue;
+        }
+        let socket = Arc::clone(&socket);
+        thread::spawn(move || {
+            thread::sleep(delay);
+            let _ = socket.send_to(&answer, from);
+        });
+    }
+}
+
+fn serve_tcp(listener: &TcpListener, state: &Arc<State>) {
+    if listener.set_nonblocking(true).is_err() {
+        return;
+    }
+    while !state.stopped() {
+        let Ok((stream, _)) = listener.accept() else {
+            thread::sleep(Duration::from_millis(2));
+            continue;
+        };
+        let state = Arc::clone(state);
+        thread::spawn(move || serve_stream(stream, &state));
+    }
+}
+
+fn serve_stream(mut stream: TcpStream, state: &State) {
+    let ready = stream
+        .set_nonblocking(false)
+        .and_then(|()| stream.set_read_timeout(Some(TCP_LIMIT)));
+    let mut length = [0; 2];
+    while ready.is_ok() && !state.stopped() && stream.read_exact(&mut length).is_ok() {
+        let mut query = vec![0; usize::from(u16::from_be_bytes(length))];
+        if stream.read_exact(&mut query).is_err() {
+            return;
+        }
+        state.tcp.fetch_add(1, Ordering::Relaxed);
+        let Some((answer, delay)) = state.play(&query, true) else {
+            continue;
+        };
+        thread::sleep(delay);
+        let length = u16::try_from(answer.len()).expect("the script's answers fit a message");
+        if stream
+            .write_all(&[&length.to_be_bytes()[..], &answer].concat())
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// The address on which an upstream can be reached by name in a configuration: `192.0.2.1@53`.
+impl std::fmt::Display for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.address.ip(), self.address.port())
+    }
+}

@@ -1,1 +1,35 @@
 //! The recursive engine: libunbound in a process of its own.
+//!
+//! ```text
+//!   the server                                   `sluicegate engine`, no privileges needed
+//!   Client<W> --- control socket (stdin) -------> child_main: configuration, READY or REFUSED
+//!     lane 0 ---- thread socket 0 --------------> thread 0: one libunbound context, one event loop
+//!     lane 1 ---- thread socket 1 --------------> thread 1: ...
+//!             <-- stderr (a pipe) ---------------  libunbound's log lines
+//! ```
+//!
+//! The parent's side is [`Client`]: it starts and restarts the process, joins equal questions, bounds what
+//! is in flight, and hands every waiter its [`Outcome`]. The child's side is [`child_main`]: one libunbound
+//! context for each thread, driven through the public event API, with whole wire answers sent back.
+//!
+//! Questions are spread over the engine's threads by the registrable part of their name, so that the
+//! delegations, keys and round-trip times of a zone are learnt by one thread only.
+
+#![deny(unsafe_code)] // only the module `ffi` allows it
+
+mod child;
+mod client;
+mod ffi;
+mod options;
+mod outcome;
+mod question;
+mod reactor;
+mod wire;
+
+pub use child::child_main;
+pub use client::{Client, Overloaded, StartError, Stats};
+pub use ffi::version;
+pub use options::{EngineOptions, Heartbeat};
+pub use outcome::{Answer, Failure, Outcome, Security};
+pub use question::{NameError, Question};
+pub use wire::Summary;

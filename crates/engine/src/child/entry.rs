@@ -1,0 +1,109 @@
+use std::io::Write as _;
+use std::num::NonZeroU64;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::thread;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::process::{Resource, Rlimit, Signal};
+
+use super::setup::{self, SetupError};
+use super::worker::Worker;
+use crate::ffi;
+use crate::wire::Verdict;
+
+/// The whole life of the engine process: to be called first thing in `main`, before anything is opened or
+/// started, when the program is run as [`crate::EngineOptions::arguments`] say.
+///
+/// Standard input is the control socket. Takes the configuration from it, answers READY or REFUSED, then
+/// serves until the socket closes, whatever the reason: the parent has stopped it, has died, or is gone.
+pub fn child_main() -> ExitCode {
+    ffi::forget_inherited_files();
+    ffi::ignore_signals();
+    match run() {
+        Ok(()) => ffi::exit_at_once(0),
+        Err(error) => {
+            // Standard error is the parent's log; if it is gone, so is the parent.
+            let _ = writeln!(std::io::stderr(), "error: engine: {error}");
+            ffi::exit_at_once(1)
+        }
+    }
+}
+
+fn run() -> Result<(), SetupError> {
+    // If the parent dies while a thread of ours is stuck, nobody would see the control socket close.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    rustix::thread::set_name(c"sluicegate-eng")?;
+    // Timers to the microsecond; the default lets the kernel be late by 50 us. Threads inherit it.
+    rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
+    let open_files = raise_open_files()?;
+    let control: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+
+    let start = setup::receive_start(&control)?;
+    let limit = start.questions_per_thread;
+    let (contexts, summary) = match setup::contexts(&start, open_files) {
+        Ok(made) => made,
+        Err(SetupError::Refused { line, message }) => {
+            send(&control, &Verdict::Refused { line, message })?;
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut workers = Vec::with_capacity(start.sockets.len());
+    for (context, socket) in contexts.into_iter().zip(start.sockets) {
+        workers.push(Worker::new(context, socket, limit)?);
+    }
+    for (number, worker) in workers.into_iter().enumerate() {
+        thread::Builder::new()
+            .name(format!("engine-{number}"))
+            .spawn(move || run_worker(worker))?;
+    }
+    send(&control, &Verdict::Ready(summary))?;
+    wait_for_the_end(&control);
+    Ok(())
+}
+
+/// A thread that ends, by an error or a panic, ends the process: the parent starts a whole one.
+fn run_worker(worker: Worker) {
+    struct EndProcess;
+    impl Drop for EndProcess {
+        fn drop(&mut self) {
+            ffi::exit_at_once(2)
+        }
+    }
+    let _end = EndProcess;
+    if let Err(error) = worker.run() {
+        let _ = writeln!(std::io::stderr(), "error: engine thread: {error}");
+    }
+}
+
+/// Blocks until the control socket is closed at the other end.
+fn wait_for_the_end(control: &OwnedFd) {
+    let mut byte = [0];
+    loop {
+        match rustix::net::recv(control, &mut byte, RecvFlags::empty()) {
+            Ok((0, _)) => return,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn send(control: &OwnedFd, verdict: &Verdict) -> rustix::io::Result<()> {
+    rustix::net::send(control, &verdict.to_bytes(), SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Raises the limit of open files to the hard limit, and returns it: each query to an upstream has a
+/// socket of its own.
+fn raise_open_files() -> rustix::io::Result<u64> {
+    let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+    rustix::process::setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )?;
+    Ok(maximum.unwrap_or(u64::MAX))
+}

@@ -1,0 +1,313 @@
+//! From the parent's START to contexts that are ready to resolve.
+
+use std::ffi::CString;
+use std::io::{self, IoSliceMut, Read as _, Seek as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+
+use crate::EngineOptions;
+use crate::ffi::{Context, ContextError};
+use crate::wire::{Garbled, Summary, read_start};
+
+/// What the parent wants.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) questions_per_thread: u32,
+    /// The configuration, as a file without a name.
+    conf: OwnedFd,
+    /// A socket for each thread.
+    pub(super) sockets: Vec<OwnedFd>,
+}
+
+/// Why the engine can't start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SetupError {
+    #[error("configuration refused: line {line}: {message}")]
+    Refused { line: u32, message: String },
+    #[error("no start message: the engine is started by sluicegate, not by hand")]
+    NoStart,
+    #[error(transparent)]
+    Garbled(#[from] Garbled),
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Errno(#[from] Errno),
+}
+
+/// Descriptors for other things than upstreams: standard streams, sockets, epoll sets, files being read.
+const OTHER_FILES: u64 = 64;
+/// The smallest share of a cache that a thread gets.
+const MIN_CACHE_BYTES: u64 = 64 << 10;
+
+/// Unbound's own defaults, where its library has smaller or other ones. The user's text comes after it.
+const BASE_CONF: &str = "\
+server:
+    outgoing-range: 4096
+    outgoing-num-tcp: 10
+    num-queries-per-thread: 2048
+    msg-cache-size: 4m
+    rrset-cache-size: 4m
+    key-cache-size: 4m
+    neg-cache-size: 1m
+    infra-cache-numhosts: 10000
+    do-not-query-localhost: yes
+    minimal-responses: yes
+";
+
+/// What must hold whatever the user's text says. The built-in local zones are answered before a question
+/// gets here, or were switched off by the user; the log goes to standard error, which the parent reads; one
+/// slab, since one thread uses a context; `val-log-level` 2 makes libunbound tell why data is bogus (its
+/// library does not log the same: the server does, as the user asked).
+const FINAL_CONF: &str = concat!(
+    "server:\n",
+    "    unblock-lan-zones: yes\n",
+    "    local-zone: \"localhost.\" nodefault\n",
+    "    local-zone: \"127.in-addr.arpa.\" nodefault\n",
+    "    local-zone: \"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.\" nodefault\n",
+    "    local-zone: \"home.arpa.\" nodefault\n",
+    "    local-zone: \"resolver.arpa.\" nodefault\n",
+    "    local-zone: \"service.arpa.\" nodefault\n",
+    "    local-zone: \"onion.\" nodefault\n",
+    "    local-zone: \"test.\" nodefault\n",
+    "    local-zone: \"invalid.\" nodefault\n",
+    "    local-zone: \"ready.engine.sluicegate.invalid.\" static\n",
+    "    num-threads: 1\n",
+    "    msg-cache-slabs: 1\n",
+    "    rrset-cache-slabs: 1\n",
+    "    key-cache-slabs: 1\n",
+    "    infra-cache-slabs: 1\n",
+    "    ratelimit-slabs: 1\n",
+    "    use-syslog: no\n",
+    "    logfile: \"\"\n",
+    "    log-queries: no\n",
+    "    log-replies: no\n",
+    "    val-log-level: 2\n",
+);
+
+/// The question that makes libunbound finish a context: answered at once by the local zone in
+/// [`FINAL_CONF`], so that nothing is sent, and what is wrong shows now and not at a client's question.
+const PROBE: &std::ffi::CStr = c"ready.engine.sluicegate.invalid.";
+
+/// Waits for the parent's START.
+pub(super) fn receive_start(control: &OwnedFd) -> Result<Start, SetupError> {
+    let mut bytes = [0; 64];
+    let mut space =
+        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1 + EngineOptions::MAX_THREADS))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::net::recvmsg(
+        control,
+        &mut [IoSliceMut::new(&mut bytes)],
+        &mut ancillary,
+        RecvFlags::CMSG_CLOEXEC,
+    );
+    let length = match received {
+        Ok(message) if message.bytes > 0 => message.bytes,
+        Ok(_) | Err(Errno::NOTSOCK) => return Err(SetupError::NoStart),
+        Err(errno) => return Err(errno.into()),
+    };
+    let mut files = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => Some(files),
+        _ => None,
+    });
+    let mut files = files.next().ok_or(SetupError::NoStart)?;
+    let conf = files.next().ok_or(SetupError::NoStart)?;
+    Ok(Start {
+        questions_per_thread: read_start(&bytes[..length])?,
+        conf,
+        sockets: files.collect(),
+    })
+}
+
+/// Makes a finished context for each thread, one after the other: libunbound's configuration parser is not
+/// made for several threads.
+///
+/// # Errors
+/// [`SetupError::Refused`] in libunbound's own words when it does not like the configuration.
+pub(super) fn contexts(
+    start: &Start,
+    open_files: u64,
+) -> Result<(Vec<Context>, Summary), SetupError> {
+    let threads = start.sockets.len() as u64;
+    let conf_path = path_of(&start.conf);
+    let base = file_with(BASE_CONF)?;
+    let last = file_with(FINAL_CONF)?;
+    let log = LogCapture::start()?;
+    let mut summary = Summary {
+        threads: threads as u32,
+        open_files,
+        ..Summary::default()
+    };
+    let made: Result<Vec<Context>, SetupError> = (0..threads)
+        .map(|_| {
+            let mut context = Context::new()?;
+            context.configure(&c_path(&path_of(&base)))?;
+            context.configure(&c_path(&conf_path))?;
+            context.configure(&c_path(&path_of(&last)))?;
+            divide(&mut context, threads, &mut summary)?;
+            context.resolve(PROBE, 1, 1, 0)?;
+            context.outbox().borrow_mut().clear();
+            Ok(context)
+        })
+        .collect();
+    let said = log.finish()?;
+    match made {
+        Ok(contexts) => {
+            summary.notes = said.join("\n");
+            Ok((contexts, summary))
+        }
+        Err(SetupError::Context(ContextError::Library(error))) => {
+            Err(refusal(&said, &conf_path, error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives each thread its part of the caches and of the open files.
+fn divide(context: &mut Context, threads: u64, summary: &mut Summary) -> Result<(), SetupError> {
+    let caches = [
+        ("msg-cache-size", &mut summary.message_cache_bytes),
+        ("rrset-cache-size", &mut summary.rrset_cache_bytes),
+        ("key-cache-size", &mut summary.key_cache_bytes),
+        ("neg-cache-size", &mut summary.negative_cache_bytes),
+    ];
+    for (option, share) in caches {
+        *share = (number(context, option)? / threads).max(MIN_CACHE_BYTES);
+        context.set_option(option, &share.to_string())?;
+    }
+    summary.infra_hosts = (number(context, "infra-cache-numhosts")? / threads).max(1);
+    context.set_option("infra-cache-numhosts", &summary.infra_hosts.to_string())?;
+
+    let streams = number(context, "outgoing-num-tcp")?;
+    let files = (summary.open_files / threads).saturating_sub(OTHER_FILES + streams);
+    let wanted = number(context, "outgoing-range")?;
+    summary.outgoing_range = wanted.min(files).max(1);
+    context.set_option("outgoing-range", &summary.outgoing_range.to_string())?;
+    Ok(())
+}
+
+fn number(context: &Context, option: &str) -> Result<u64, SetupError> {
+    Ok(context.option(option)?.trim().parse().unwrap_or(0))
+}
+
+/// What libunbound said about the configuration at `path`, as an error with its line.
+fn refusal(said: &[String], path: &str, error: &str) -> SetupError {
+    let here = format!("{path}:");
+    for text in said {
+        if let Some((line, message)) = text
+            .strip_prefix(&here)
+            .and_then(|rest| rest.split_once(':'))
+            && let Ok(line) = line.parse()
+        {
+            let message = message.trim();
+            let message = message.strip_prefix("error:").unwrap_or(message).trim();
+            return SetupError::Refused {
+                line,
+                message: message.to_owned(),
+            };
+        }
+    }
+    let message = if said.is_empty() {
+        error.to_owned()
+    } else {
+        said.join("; ")
+    };
+    SetupError::Refused { line: 0, message }
+}
+
+/// Standard error turned into a file while libunbound reads its configuration: that is where its parser
+/// writes.
+struct LogCapture {
+    file: std::fs::File,
+    standard_error: OwnedFd,
+}
+
+impl LogCapture {
+    fn start() -> io::Result<Self> {
+        let file = std::fs::File::from(rustix::fs::memfd_create(c"log", MemfdFlags::CLOEXEC)?);
+        let standard_error = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stderr(), 3)?;
+        rustix::stdio::dup2_stderr(&file)?;
+        Ok(Self {
+            file,
+            standard_error,
+        })
+    }
+
+    /// The lines written, without time stamps, each once (every context says the same).
+    fn finish(mut self) -> io::Result<Vec<String>> {
+        rustix::stdio::dup2_stderr(self.standard_error.as_fd())?;
+        let mut text = Vec::new();
+        self.file.rewind()?;
+        self.file.take(MAX_LOG_BYTES).read_to_end(&mut text)?;
+        let mut lines: Vec<String> = Vec::new();
+        for line in String::from_utf8_lossy(&text).lines() {
+            let line = crate::client::strip_log_prefix(line).to_owned();
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// What libunbound says beyond this is dropped.
+const MAX_LOG_BYTES: u64 = 16 << 10;
+
+fn file_with(text: &str) -> io::Result<OwnedFd> {
+    let mut file = std::fs::File::from(rustix::fs::memfd_create(c"conf", MemfdFlags::CLOEXEC)?);
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    Ok(file.into())
+}
+
+fn path_of(file: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn c_path(path: &str) -> CString {
+    CString::new(path).expect("a path of digits and letters has no NUL")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_syntax_error_keeps_its_line() {
+        let lines = said(&[
+            "/proc/self/fd/5:12: error: syntax error",
+            "read /proc/self/fd/5 failed: 1 errors",
+        ]);
+        let SetupError::Refused { line, message } =
+            refusal(&lines, "/proc/self/fd/5", "syntax error")
+        else {
+            panic!("not refused")
+        };
+        assert_eq!((line, message.as_str()), (12, "syntax error"));
+    }
+
+    #[test]
+    fn other_errors_come_whole() {
+        let lines = said(&["error: trust anchor bad", "error: initialization failed"]);
+        let SetupError::Refused { line, message } = refusal(&lines, "/proc/self/fd/5", "init")
+        else {
+            panic!("not refused")
+        };
+        assert_eq!(
+            (line, message.as_str()),
+            (0, "error: trust anchor bad; error: initialization failed")
+        );
+        let SetupError::Refused { message, .. } = refusal(&[], "/proc/self/fd/5", "init") else {
+            panic!("not refused")
+        };
+        assert_eq!(message, "init");
+    }
+}

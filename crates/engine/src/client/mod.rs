@@ -1,0 +1,19 @@
+//! The parent's side: starts the engine, asks it, keeps it alive.
+//!
+//! `front` is the [`Client`], `turn` takes its events, `supervise` keeps an engine alive, `restart` is the
+//! back-off, `timer` the clock that wakes the caller, `table` the questions in flight, `process` one engine
+//! process, `link` the socket of one of its threads, `log` its standard error.
+
+mod front;
+mod link;
+mod log;
+mod process;
+mod restart;
+mod supervise;
+mod table;
+mod timer;
+mod turn;
+
+pub use front::{Client, Overloaded, Stats};
+pub(crate) use log::strip_prefix as strip_log_prefix;
+pub use process::StartError;

@@ -1,0 +1,40 @@
+//! The engine for real: this program starts itself again as the engine process, with the system's
+//! libunbound in it, which forwards to small servers inside the test.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "all of this program is tests"
+)]
+
+mod answers;
+mod deaths;
+mod rig;
+mod speed;
+mod upstream;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some(rig::AS_ENGINE) => return sluicegate_engine::child_main(),
+        Some(deaths::AS_PARENT) => deaths::parent_to_be_killed(),
+        _ => {}
+    }
+    let trials = answers::trials()
+        .into_iter()
+        .chain(deaths::trials())
+        .chain(speed::trials())
+        .collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A test that passes unless it panics.
+fn trial(name: &str, test: fn()) -> Trial {
+    Trial::test(name, move || {
+        test();
+        Ok(())
+    })
+}

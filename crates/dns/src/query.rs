@@ -1,0 +1,240 @@
+use crate::edns::Edns;
+use crate::name::Name;
+use crate::{HEADER_BYTES, rtype};
+
+/// A query: header, one question, at most one OPT record, all checked.
+///
+/// ```text
+///  0  2  4  6  8  10 12            12+qname   +4
+///  |ID|FL|QD|AN|NS|AR|QNAME ... 0 |QTYPE|QCLASS| OPT ...
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Query {
+    /// Message identifier.
+    pub id: u16,
+    /// RD: recursion desired.
+    pub rd: bool,
+    /// CD: the client checks signatures by itself.
+    pub cd: bool,
+    /// AD: the client understands the AD flag (RFC 6840, 5.7).
+    pub ad: bool,
+    /// QNAME in lower case; the client's own spelling stays in the message.
+    pub name: Name,
+    /// QTYPE.
+    pub qtype: u16,
+    /// QCLASS.
+    pub qclass: u16,
+    /// Octets of the question section: QNAME, QTYPE, QCLASS.
+    pub question_len: usize,
+    /// The OPT record, if there is one.
+    pub edns: Option<Edns>,
+}
+
+/// Why a message is not a query to be answered from data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// Shorter than a header: silence.
+    #[error("shorter than a DNS header")]
+    Short,
+    /// QR=1: silence, lest two servers talk to each other for ever.
+    #[error("a response, not a query")]
+    Response,
+    /// An opcode other than QUERY: NOTIMP.
+    #[error("opcode not implemented")]
+    NotImplemented,
+    /// FORMERR: section counts, names or an OPT record that can't be.
+    #[error("malformed query")]
+    Format,
+    /// An EDNS version that we don't speak: BADVERS (RFC 6891, 6.1.3).
+    #[error("EDNS version not supported")]
+    BadVersion {
+        /// Octets of the question section, which the reply repeats.
+        question_len: usize,
+        /// Whether the query had DO set, which the reply repeats.
+        dnssec_ok: bool,
+    },
+}
+
+const FLAG_RESPONSE: u16 = 0x8000;
+const OPCODE_MASK: u16 = 0x7800;
+const FLAG_TRUNCATED: u16 = 0x0200;
+const FLAG_RD: u16 = 0x0100;
+const FLAG_AD: u16 = 0x0020;
+const FLAG_CD: u16 = 0x0010;
+
+impl Query {
+    /// Checks a message and reads what an answer depends on.
+    ///
+    /// As Unbound does: TC=1, a QDCOUNT other than 1 (RFC 9619), records in the answer or authority section,
+    /// and more than one additional record or one that is no OPT, are FORMERR; octets behind the last record
+    /// are ignored. Types that are no question (OPT, TSIG, TKEY ...) are left to the caller.
+    pub fn parse(msg: &[u8]) -> Result<Self, QueryError> {
+        let (header, body) = msg
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or(QueryError::Short)?;
+        let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let flags = word(2);
+        if flags & FLAG_RESPONSE != 0 {
+            return Err(QueryError::Response);
+        }
+        if flags & OPCODE_MASK != 0 {
+            return Err(QueryError::NotImplemented);
+        }
+        let additional = word(10);
+        if flags & FLAG_TRUNCATED != 0
+            || word(4) != 1
+            || word(6) != 0
+            || word(8) != 0
+            || additional > 1
+        {
+            return Err(QueryError::Format);
+        }
+        let name = Name::from_wire(body).map_err(|_| QueryError::Format)?;
+        let name_len = name.as_bytes().len();
+        let (&[t0, t1, c0, c1], rest) = body[name_len..]
+            .split_first_chunk::<4>()
+            .ok_or(QueryError::Format)?;
+        let question_len = name_len + 4;
+        let edns = if additional == 1 {
+            Some(Edns::parse(rest)?)
+        } else {
+            None
+        };
+        if let Some(Edns {
+            version: 1..,
+            dnssec_ok,
+            ..
+        }) = edns
+        {
+            return Err(QueryError::BadVersion {
+                question_len,
+                dnssec_ok,
+            });
+        }
+        Ok(Self {
+            id: word(0),
+            rd: flags & FLAG_RD != 0,
+            cd: flags & FLAG_CD != 0,
+            ad: flags & FLAG_AD != 0,
+            name,
+            qtype: u16::from_be_bytes([t0, t1]),
+            qclass: u16::from_be_bytes([c0, c1]),
+            question_len,
+            edns,
+        })
+    }
+
+    /// DO: the client wants DNSSEC records.
+    pub fn dnssec_ok(&self) -> bool {
+        self.edns.is_some_and(|edns| edns.dnssec_ok)
+    }
+
+    /// The largest UDP reply in octets: what the client takes (512 without EDNS), at most `ours`.
+    pub fn udp_limit(&self, ours: usize) -> usize {
+        self.edns
+            .map_or(512, |edns| usize::from(edns.udp_size))
+            .min(ours)
+    }
+
+    /// Whether QTYPE is one that asks for data (RFC 6895, 3.1: not OPT and not a meta type, but for ANY).
+    pub fn asks_for_data(&self) -> bool {
+        match self.qtype {
+            rtype::OPT | 128..=254 => false,
+            other => other != 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(flags: u16, counts: [u16; 4], body: &[u8]) -> Vec<u8> {
+        let mut msg = vec![0x12, 0x34];
+        msg.extend(flags.to_be_bytes());
+        msg.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
+        msg.extend(body);
+        msg
+    }
+
+    const QUESTION: &[u8] = b"\x03WwW\x07example\0\0\x01\0\x01";
+    const OPT: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0];
+
+    #[test]
+    fn a_plain_query() {
+        let parsed = Query::parse(&query(0x0130, [1, 0, 0, 0], QUESTION)).unwrap();
+        assert_eq!(
+            (parsed.id, parsed.rd, parsed.cd, parsed.ad),
+            (0x1234, true, true, true)
+        );
+        assert_eq!(parsed.name.to_string(), "www.example.");
+        assert_eq!(
+            (parsed.qtype, parsed.qclass, parsed.question_len),
+            (1, 1, QUESTION.len())
+        );
+        assert_eq!(parsed.edns, None);
+        assert_eq!(parsed.udp_limit(4096), 512);
+    }
+
+    #[test]
+    fn edns_and_trailing_octets() {
+        let body = [QUESTION, OPT, &[1, 2, 3]].concat();
+        let parsed = Query::parse(&query(0, [1, 0, 0, 1], &body)).unwrap();
+        assert!(parsed.dnssec_ok());
+        assert_eq!(parsed.udp_limit(4096), 1232);
+        assert_eq!(parsed.udp_limit(1000), 1000);
+    }
+
+    #[test]
+    fn silence() {
+        assert_eq!(Query::parse(&[0; 11]).unwrap_err(), QueryError::Short);
+        let response = query(0x8000, [1, 0, 0, 0], QUESTION);
+        assert_eq!(Query::parse(&response).unwrap_err(), QueryError::Response);
+    }
+
+    #[test]
+    fn what_is_malformed_is_formerr() {
+        let two_opts = [QUESTION, OPT, OPT].concat();
+        let pointer = b"\xc0\x0c\0\x01\0\x01";
+        let extended_label = b"\x41abc\0\0\x01\0\x01";
+        for (flags, counts, body) in [
+            (0x0200, [1, 0, 0, 0], QUESTION),
+            (0, [0, 0, 0, 0], QUESTION),
+            (0, [2, 0, 0, 0], QUESTION),
+            (0, [1, 1, 0, 0], QUESTION),
+            (0, [1, 0, 1, 0], QUESTION),
+            (0, [1, 0, 0, 2], &two_opts),
+            (0, [1, 0, 0, 1], QUESTION),
+            (0, [1, 0, 0, 0], &QUESTION[..QUESTION.len() - 1]),
+            (0, [1, 0, 0, 0], pointer),
+            (0, [1, 0, 0, 0], extended_label),
+            (0, [1, 0, 0, 0], &[63; 300]),
+        ] {
+            let msg = query(flags, counts, body);
+            assert_eq!(
+                Query::parse(&msg).unwrap_err(),
+                QueryError::Format,
+                "{msg:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_opcodes_and_versions() {
+        for opcode in 1..16u16 {
+            let msg = query(opcode << 11, [1, 0, 0, 0], QUESTION);
+            assert_eq!(Query::parse(&msg).unwrap_err(), QueryError::NotImplemented);
+        }
+        let mut body = [QUESTION, OPT].concat();
+        body[QUESTION.len() + 6] = 1;
+        let error = Query::parse(&query(0, [1, 0, 0, 1], &body)).unwrap_err();
+        assert_eq!(
+            error,
+            QueryError::BadVersion {
+                question_len: QUESTION.len(),
+                dnssec_ok: true
+            }
+        );
+    }
+}

@@ -1,40 +1,18 @@
 //! The resolved configuration: immutable, complete, with Unbound's defaults filled in.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-/// Where in the configuration something stands.
-///
-/// `source` numbers the file in the order of reading, `start..end` are byte offsets in it. Values that
-/// come from no file (defaults) have [`Span::NONE`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Span {
-    /// Index of the file, as kept by the source map.
-    pub source: u32,
-    /// First byte.
-    pub start: u32,
-    /// One past the last byte.
-    pub end: u32,
-}
-
-impl Span {
-    /// The span of what stands in no file.
-    pub const NONE: Self = Self { source: u32::MAX, start: 0, end: 0 };
-}
-
-/// A value with the place it was read from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct At<T> {
-    /// The value.
-    pub value: T,
-    /// Its place.
-    pub at: Span,
-}
+use crate::At;
 
 /// Everything the server needs to know, resolved.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option that is yes or no"
+)]
 pub struct Config {
     /// `interface`/`ip-address`, in order. Empty in the file means 127.0.0.1 and `::1`, filled in here.
     pub listen: Vec<At<Listen>>,
@@ -87,7 +65,7 @@ pub struct Config {
 }
 
 /// One `interface:` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Listen {
     /// `address` or `address@port`; may be the wildcard.
     Address(SocketAddr),
@@ -147,6 +125,9 @@ pub enum LocalZoneType {
     InformRedirect,
     AlwaysTransparent,
     BlockA,
+    BlockAaaa,
+    BlockAWdata,
+    BlockAaaaWdata,
     AlwaysRefuse,
     AlwaysNxdomain,
     AlwaysNodata,
@@ -176,7 +157,8 @@ pub struct CacheConfig {
 pub struct MessageConfig {
     /// `edns-buffer-size`: the size our OPT announces; default 1232.
     pub edns_buffer_bytes: u16,
-    /// `max-udp-size`: the largest UDP reply, whatever the client says; default 1232 (4096 before 1.17.1... see the table).
+    /// `max-udp-size`: the largest UDP reply, whatever the client says; default 1232
+    /// (4096 before Unbound 1.18).
     pub max_udp_bytes: u16,
     /// `deny-any`, default no.
     pub deny_any: bool,
@@ -283,59 +265,32 @@ pub struct EngineConfig {
     pub text: String,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        let local = |ip: IpAddr| At { value: Listen::Address(SocketAddr::new(ip, 53)), at: Span::NONE };
-        Self {
-            listen: vec![local([127, 0, 0, 1].into()), local(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST))],
-            port: 53,
-            do_ip4: true,
-            do_ip6: true,
-            do_udp: true,
-            do_tcp: true,
-            access_control: Vec::new(),
-            local_zones: Vec::new(),
-            local_data: Vec::new(),
-            local_data_ptr: Vec::new(),
-            unblock_lan_zones: false,
-            cache: CacheConfig {
-                size_bytes: 4 << 20,
-                min_ttl_secs: 0,
-                max_ttl_secs: 86_400,
-                min_negative_ttl_secs: 0,
-                max_negative_ttl_secs: 3600,
-            },
-            message: MessageConfig {
-                edns_buffer_bytes: 1232,
-                max_udp_bytes: 4096,
-                deny_any: false,
-                edns_tcp_keepalive: false,
-            },
-            chaos: ChaosConfig::default(),
-            tcp: TcpConfig { connections_per_thread: 10, idle_timeout_ms: 30_000 },
-            num_threads: None,
-            username: None,
-            directory: None,
-            pidfile: None,
-            log: LogConfig {
-                verbosity: 1,
-                logfile: None,
-                use_syslog: false,
-                time_ascii: false,
-                local_actions: false,
-            },
-            statistics_interval_secs: 0,
-            control: ControlConfig { enable: None, socket: None },
-            xdp: XdpConfig {
-                enable: XdpEnable::Auto,
-                mode: XdpMode::Auto,
-                queues: None,
-                frames: 8192,
-                rx_ring: 2048,
-                tx_ring: 2048,
-                busy_poll_us: 0,
-            },
-            engine: EngineConfig::default(),
-        }
+impl LocalZoneType {
+    /// The type that a word of the configuration names. `ipset` names none of these.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "deny" => Self::Deny,
+            "refuse" => Self::Refuse,
+            "static" => Self::Static,
+            "transparent" => Self::Transparent,
+            "typetransparent" => Self::TypeTransparent,
+            "redirect" => Self::Redirect,
+            "inform" => Self::Inform,
+            "inform_deny" => Self::InformDeny,
+            "inform_redirect" => Self::InformRedirect,
+            "always_transparent" => Self::AlwaysTransparent,
+            "block_a" => Self::BlockA,
+            "block_aaaa" => Self::BlockAaaa,
+            "block_a_wdata" => Self::BlockAWdata,
+            "block_aaaa_wdata" => Self::BlockAaaaWdata,
+            "always_refuse" => Self::AlwaysRefuse,
+            "always_nxdomain" => Self::AlwaysNxdomain,
+            "always_nodata" => Self::AlwaysNodata,
+            "always_deny" => Self::AlwaysDeny,
+            "always_null" => Self::AlwaysNull,
+            "noview" => Self::Noview,
+            "nodefault" => Self::Nodefault,
+            _ => return None,
+        })
     }
 }

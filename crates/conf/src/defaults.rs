@@ -1,0 +1,77 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::config::{
+    CacheConfig, ChaosConfig, Config, ControlConfig, EngineConfig, Listen, LogConfig,
+    MessageConfig, TcpConfig, XdpConfig, XdpEnable, XdpMode,
+};
+use crate::{At, Span};
+
+/// What an empty file means: Unbound's defaults.
+impl Default for Config {
+    fn default() -> Self {
+        let local = |ip: IpAddr| At {
+            value: Listen::Address(SocketAddr::new(ip, 53)),
+            at: Span::NONE,
+        };
+        Self {
+            listen: vec![
+                local(Ipv4Addr::LOCALHOST.into()),
+                local(Ipv6Addr::LOCALHOST.into()),
+            ],
+            port: 53,
+            do_ip4: true,
+            do_ip6: true,
+            do_udp: true,
+            do_tcp: true,
+            access_control: Vec::new(),
+            local_zones: Vec::new(),
+            local_data: Vec::new(),
+            local_data_ptr: Vec::new(),
+            unblock_lan_zones: false,
+            cache: CacheConfig {
+                size_bytes: 4 << 20,
+                min_ttl_secs: 0,
+                max_ttl_secs: 86_400,
+                min_negative_ttl_secs: 0,
+                max_negative_ttl_secs: 3600,
+            },
+            message: MessageConfig {
+                edns_buffer_bytes: 1232,
+                max_udp_bytes: 1232,
+                deny_any: false,
+                edns_tcp_keepalive: false,
+            },
+            chaos: ChaosConfig::default(),
+            tcp: TcpConfig {
+                connections_per_thread: 10,
+                idle_timeout_ms: 30_000,
+            },
+            num_threads: None,
+            username: None,
+            directory: None,
+            pidfile: None,
+            log: LogConfig {
+                verbosity: 1,
+                logfile: None,
+                use_syslog: false,
+                time_ascii: false,
+                local_actions: false,
+            },
+            statistics_interval_secs: 0,
+            control: ControlConfig {
+                enable: None,
+                socket: None,
+            },
+            xdp: XdpConfig {
+                enable: XdpEnable::Auto,
+                mode: XdpMode::Auto,
+                queues: None,
+                frames: 8192,
+                rx_ring: 2048,
+                tx_ring: 2048,
+                busy_poll_us: 0,
+            },
+            engine: EngineConfig::default(),
+        }
+    }
+}

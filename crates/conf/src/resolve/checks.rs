@@ -1,0 +1,197 @@
+use super::Resolver;
+use crate::table::{Arg, Clause, Status};
+use crate::tree::ClauseNode;
+use crate::value::check;
+use crate::{Config, Diagnostic};
+
+/// Checks each value by its type, in all clauses.
+pub(super) fn values(resolver: &mut Resolver<'_>) {
+    let tree = resolver.tree;
+    for clause in &tree.clauses {
+        for option in &clause.options {
+            for (arg, value) in option.keyword.args.iter().zip(option.values()) {
+                // Views are named by any text.
+                let arg = if clause.clause == Clause::View && option.keyword.name == "name" {
+                    Arg::Text
+                } else {
+                    *arg
+                };
+                let text = resolver.sources.text(value.span);
+                let name = option.keyword.written();
+                let found = match check(arg, text) {
+                    Ok(None) => continue,
+                    Ok(Some(remark)) => Diagnostic::warning(
+                        value.span,
+                        format!("`{text}` is not wholly understood"),
+                    )
+                    .label(remark),
+                    Err(wrong) => {
+                        Diagnostic::error(value.span, format!("{name} has an invalid value"))
+                            .label(wrong.label)
+                            .maybe_help(wrong.help)
+                    }
+                };
+                resolver.report(found);
+            }
+        }
+    }
+}
+
+/// Checks what clauses need: one name each.
+pub(super) fn clauses(resolver: &mut Resolver<'_>) {
+    let tree = resolver.tree;
+    for clause in &tree.clauses {
+        let named = matches!(
+            clause.clause,
+            Clause::StubZone | Clause::ForwardZone | Clause::View
+        );
+        let names: Vec<_> = clause
+            .options
+            .iter()
+            .filter(|option| option.keyword.name == "name")
+            .collect();
+        let opener = clause.keyword.written();
+        if let [first, second, ..] = names[..] {
+            let error = Diagnostic::error(
+                second.whole(),
+                format!("{opener} has more than one `name:`"),
+            )
+            .related(first.whole(), "the first is here")
+            .help(format!("begin another {opener}"));
+            resolver.report(error);
+        }
+        if named && names.is_empty() {
+            let example = if clause.clause == Clause::ForwardZone {
+                "; `name: \".\"` forwards everything"
+            } else {
+                ""
+            };
+            let error = Diagnostic::error(clause.at, format!("{opener} has no `name:`"))
+                .help(format!("say which one it is by `name:`{example}"));
+            resolver.report(error);
+        }
+        upstreams(resolver, clause);
+    }
+}
+
+/// A zone that leads nowhere is most often a slip.
+fn upstreams(resolver: &mut Resolver<'_>, clause: &ClauseNode) {
+    let wanted: &[&str] = match clause.clause {
+        Clause::StubZone => &["stub-addr", "stub-host"],
+        Clause::ForwardZone => &["forward-addr", "forward-host"],
+        _ => return,
+    };
+    let has = clause
+        .options
+        .iter()
+        .any(|option| wanted.contains(&option.keyword.name));
+    if !has
+        && clause
+            .options
+            .iter()
+            .any(|option| option.keyword.name == "name")
+    {
+        let message = format!("{} names no server", clause.keyword.written());
+        let help = format!(
+            "add `{}:`, unless the zone is meant to be resolved as usual",
+            wanted[0]
+        );
+        resolver.report(Diagnostic::warning(clause.at, message).help(help));
+    }
+}
+
+/// Checks what makes no sense together, as Unbound does.
+pub(super) fn sense(resolver: &mut Resolver<'_>, config: &Config) {
+    if !config.do_ip4 && !config.do_ip6 {
+        both_off(resolver, ["do-ip4", "do-ip6"]);
+    }
+    if !config.do_udp && !config.do_tcp {
+        both_off(resolver, ["do-udp", "do-tcp"]);
+    }
+    for (prefer, family, on) in [
+        ("prefer-ip4", "do-ip4", config.do_ip4),
+        ("prefer-ip6", "do-ip6", config.do_ip6),
+    ] {
+        if on {
+            continue;
+        }
+        let chosen = resolver
+            .tree
+            .options(Clause::Server)
+            .filter(|option| option.keyword.name == prefer)
+            .last();
+        if let Some(option) = chosen.filter(|option| resolver.text(option, 0) == "yes") {
+            let message = format!("`{prefer}: yes` and `{family}: no` contradict each other");
+            resolver.report(Diagnostic::error(option.whole(), message).help("remove one of them"));
+        }
+    }
+    modules(resolver);
+    upstream_tls(resolver);
+}
+
+fn both_off(resolver: &mut Resolver<'_>, names: [&str; 2]) {
+    let mut last = |name| {
+        resolver
+            .tree
+            .options(Clause::Server)
+            .filter(|option| option.keyword.name == name)
+            .last()
+    };
+    if let [Some(first), Some(second)] = names.map(&mut last) {
+        let (first, second) = if first.at < second.at {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        let error = Diagnostic::error(
+            second.whole(),
+            format!("`{}:` and `{}:` are both off", names[0], names[1]),
+        )
+        .related(first.whole(), "the other is here")
+        .help("turn one of them on: nothing could be asked or answered");
+        resolver.report(error);
+    }
+}
+
+/// The order of modules is fixed by what they do.
+fn modules(resolver: &mut Resolver<'_>) {
+    let last = resolver
+        .tree
+        .options(Clause::Server)
+        .filter(|option| option.keyword.name == "module-config")
+        .last();
+    let Some(option) = last else { return };
+    let words: Vec<&str> = resolver.text(option, 0).split_ascii_whitespace().collect();
+    if words.last() != Some(&"iterator") {
+        let help = "most use \"validator iterator\"";
+        let error = Diagnostic::error(
+            option.first(),
+            "`module-config:` does not end in `iterator`",
+        )
+        .help(help);
+        resolver.report(error);
+    }
+}
+
+/// Names upstreams that would be asked over TLS by an engine that cannot.
+fn upstream_tls(resolver: &mut Resolver<'_>) {
+    if resolver.options.engine_tls != Some(false) {
+        return;
+    }
+    let tree = resolver.tree;
+    let handed = tree
+        .clauses
+        .iter()
+        .filter(|clause| !matches!(clause.keyword.status, Status::NotBuilt { .. }));
+    let wants_tls = ["tls-upstream", "forward-tls-upstream", "stub-tls-upstream"];
+    let first = handed.flat_map(|clause| &clause.options).find(|option| {
+        wants_tls.contains(&option.keyword.canonical) && resolver.text(option, 0) == "yes"
+    });
+    if let Some(option) = first {
+        let warning =
+            Diagnostic::warning(option.whole(), "the installed libunbound cannot speak TLS")
+                .label("questions that go this way will fail")
+                .help("install a libunbound that is built with OpenSSL");
+        resolver.report(warning);
+    }
+}

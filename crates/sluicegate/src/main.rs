@@ -1,3 +1,41 @@
-//! The command `sluicegate`.
+//! Sluicegate: a DNS server that answers at the speed of the network card.
+//!
+//! The command is thin: it reads its arguments, sets up logging and calls the crates that do the work.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod checkconf;
+mod cli;
+mod logging;
+mod serve;
+mod stats;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    // The engine's process: started by the server, not by people. It must come before anything that might
+    // start a thread.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "engine") {
+        return sluicegate_engine::child_main();
+    }
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        None => serve::run(&cli),
+        Some(Command::Checkconf(arguments)) => return checkconf::run(arguments, &cli.config),
+        Some(Command::Stats(arguments)) => stats::run(arguments, &cli.config),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            #[expect(clippy::print_stderr, reason = "logging may not be up, or go to a file")]
+            {
+                eprintln!("sluicegate: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The way of a miss: from the worker that took the query to the engine, and back to that worker.
+//!
+//! Each worker owns a [`HandoffPort`]: one bounded single-producer ring to the hand-off thread, one back,
+//! and an eventfd to be polled beside its sockets. Only a [`Token`](crate::Token) travels with the question;
+//! the reply's whole context (addresses, ports, link header, the query itself) stays in the worker's own
+//! [`Pending`](crate::Pending) table.
+
+mod hub;
+mod port;
+mod resolve;
+mod status;
+
+pub use hub::HubError;
+pub(crate) use hub::HubHandle;
+pub(crate) use port::{Ask, HubEnd, Lane, PortEnd, PortFactory, TaskPort};
+pub use port::{Failure, HandoffFull, HandoffPort, Outcome, Settled};

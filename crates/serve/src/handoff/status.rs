@@ -1,0 +1,69 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sluicegate_engine::Stats;
+
+use crate::StatSource;
+
+/// What the hand-off thread shows of itself and the engine; written by it alone.
+#[derive(Debug, Default)]
+pub(super) struct HubStatus(Mutex<Values>);
+
+#[derive(Debug, Default)]
+struct Values {
+    pid: Option<u32>,
+    stats: Stats,
+    lost: u64,
+}
+
+impl HubStatus {
+    /// The state after a turn.
+    pub(super) fn publish(&self, pid: Option<u32>, stats: Stats, lost: u64) {
+        *self.lock() = Values { pid, stats, lost };
+    }
+
+    /// The engine's process ID, while there is one.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.lock().pid
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Values> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StatSource for HubStatus {
+    fn visit(&self, sink: &mut dyn FnMut(&str, u64)) {
+        let values = self.lock();
+        let Stats {
+            asked,
+            joined,
+            overloaded,
+            answered,
+            late,
+            expired,
+            failed,
+            resent,
+            restarts,
+            ..
+        } = values.stats;
+        let rows = [
+            ("running", u64::from(values.pid.is_some())),
+            ("pid", values.pid.unwrap_or(0).into()),
+            ("asked", asked),
+            ("joined", joined),
+            ("overloaded", overloaded),
+            ("answered", answered),
+            ("late", late),
+            ("expired", expired),
+            ("failed", failed),
+            ("resent", resent),
+            ("restarts", restarts),
+            ("lost", values.lost),
+            ("questions", values.stats.questions as u64),
+            ("waiting", values.stats.waiting as u64),
+        ];
+        for (name, value) in rows {
+            sink(name, value);
+        }
+    }
+}

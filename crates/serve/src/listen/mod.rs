@@ -1,0 +1,16 @@
+//! Listen addresses: which are wanted, their kernel sockets, and who stands in the way.
+//!
+//! For every address there is one UDP socket for each UDP worker (an SO_REUSEPORT group) and one TCP
+//! listener. They are always open, whatever XDP does. Addresses that are not on this machine (yet) are
+//! tried again when the machine's addresses change, and once a second.
+
+mod bind;
+mod holder;
+mod set;
+mod wanted;
+
+pub(crate) use bind::{open_tcp, open_udp};
+pub use bind::{BindError, Transport};
+pub use holder::Holder;
+pub(crate) use set::{Changes, ListenSet, Sockets};
+pub(crate) use wanted::{LocalAddresses, Wanted, wanted};

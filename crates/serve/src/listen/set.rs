@@ -1,0 +1,176 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use socket2::Socket;
+
+use super::{BindError, Transport, open_tcp, open_udp};
+
+/// The sockets of one new listen address.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    /// The address.
+    pub(crate) address: SocketAddr,
+    /// One for each UDP worker; empty with `do-udp: no`.
+    pub(crate) udp: Vec<Socket>,
+    /// The TCP listener; `None` with `do-tcp: no`.
+    pub(crate) tcp: Option<Socket>,
+}
+
+/// What to tell the workers.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// New sockets.
+    pub(crate) opened: Vec<Sockets>,
+    /// Addresses whose sockets are to be closed.
+    pub(crate) closed: Vec<(SocketAddr, Transport)>,
+    /// Failures that have not been told before.
+    pub(crate) failed: Vec<BindError>,
+}
+
+/// Which addresses have sockets. The sockets themselves belong to the workers.
+#[derive(Debug)]
+pub(crate) struct ListenSet {
+    udp_workers: usize,
+    bound: BTreeSet<(SocketAddr, Transport)>,
+    failed: BTreeMap<(SocketAddr, Transport), String>,
+}
+
+impl ListenSet {
+    /// An empty set for so many UDP workers.
+    pub(crate) const fn new(udp_workers: usize) -> Self {
+        Self {
+            udp_workers,
+            bound: BTreeSet::new(),
+            failed: BTreeMap::new(),
+        }
+    }
+
+    /// Opens what is wanted and not there, forgets what is no longer wanted, tries again what failed.
+    pub(crate) fn update(
+        &mut self,
+        addresses: &BTreeSet<SocketAddr>,
+        transports: &[Transport],
+    ) -> Changes {
+        let wanted: BTreeSet<_> = addresses
+            .iter()
+            .flat_map(|address| transports.iter().map(|transport| (*address, *transport)))
+            .collect();
+        let mut changes = Changes {
+            closed: self.bound.difference(&wanted).copied().collect(),
+            ..Changes::default()
+        };
+        self.bound.retain(|key| wanted.contains(key));
+        self.failed.retain(|key, _| wanted.contains(key));
+        for address in addresses {
+            let mut sockets = Sockets {
+                address: *address,
+                udp: Vec::new(),
+                tcp: None,
+            };
+            for transport in transports {
+                if !self.bound.contains(&(*address, *transport)) {
+                    self.open(*transport, &mut sockets, &mut changes.failed);
+                }
+            }
+            if !sockets.udp.is_empty() || sockets.tcp.is_some() {
+                changes.opened.push(sockets);
+            }
+        }
+        changes
+    }
+
+    /// Everything that has sockets.
+    pub(crate) fn bound(&self) -> impl Iterator<Item = (SocketAddr, Transport)> {
+        self.bound.iter().copied()
+    }
+
+    /// Whether something wanted could not be opened.
+    pub(crate) fn has_failures(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    fn open(&mut self, transport: Transport, sockets: &mut Sockets, failed: &mut Vec<BindError>) {
+        let opened = match transport {
+            Transport::Udp => {
+                open_udp(sockets.address, self.udp_workers).map(|udp| sockets.udp = udp)
+            }
+            Transport::Tcp => open_tcp(sockets.address).map(|tcp| sockets.tcp = Some(tcp)),
+        };
+        let key = (sockets.address, transport);
+        match opened {
+            Ok(()) => {
+                self.bound.insert(key);
+                self.failed.remove(&key);
+            }
+            Err(error) => {
+                // Told once, and again when the reason changes; not once a second.
+                let text = error.to_string();
+                if self
+                    .failed
+                    .insert(key, text.clone())
+                    .is_none_or(|before| before != text)
+                {
+                    failed.push(error);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    const BOTH: [Transport; 2] = [Transport::Udp, Transport::Tcp];
+
+    fn free_port() -> SocketAddr {
+        UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+    }
+
+    #[test]
+    fn only_differences_are_opened_and_closed() {
+        let (a, b) = (free_port(), free_port());
+        let mut set = ListenSet::new(2);
+        let first = set.update(&[a].into(), &BOTH);
+        assert_eq!((first.opened.len(), first.opened[0].udp.len()), (1, 2));
+        let second = set.update(&[a, b].into(), &BOTH);
+        assert_eq!(second.opened.len(), 1);
+        assert_eq!(second.opened[0].address, b);
+        let third = set.update(&[b].into(), &[Transport::Udp]);
+        assert!(third.opened.is_empty());
+        assert_eq!(third.closed.len(), 3, "{third:?}");
+        assert_eq!(set.bound().collect::<Vec<_>>(), [(b, Transport::Udp)]);
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_tried_again() {
+        let address = free_port();
+        // Without SO_REUSEPORT: stands in the way even within this process.
+        let blocker = UdpSocket::bind(address).unwrap();
+        let mut set = ListenSet::new(1);
+        let first = set.update(&[address].into(), &[Transport::Udp]);
+        assert!(
+            matches!(first.failed[..], [BindError::InUse { .. }]),
+            "{first:?}"
+        );
+        let again = set.update(&[address].into(), &[Transport::Udp]);
+        assert!(
+            again.failed.is_empty() && again.opened.is_empty(),
+            "{again:?}"
+        );
+        assert!(set.has_failures());
+        drop(blocker);
+        assert_eq!(
+            set.update(&[address].into(), &[Transport::Udp])
+                .opened
+                .len(),
+            1
+        );
+        assert!(!set.has_failures());
+    }
+}

@@ -1,0 +1,12 @@
+//! The server as a process: its user, its limits, its signals, its pid file.
+
+mod limits;
+mod pidfile;
+mod privileges;
+mod signals;
+
+pub(crate) use limits::raise_limits;
+pub(crate) use pidfile::PidFile;
+pub use privileges::PrivilegeError;
+pub(crate) use privileges::{User, become_user};
+pub(crate) use signals::{Order, Signals};

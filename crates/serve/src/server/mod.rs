@@ -1,0 +1,14 @@
+//! The whole server: start, run, reload, end.
+
+mod announce;
+mod error;
+mod machine;
+mod options;
+mod reload;
+mod running;
+mod start;
+
+pub use error::{ReloadError, StartError};
+pub use options::{ServerOptions, UsePidFile, UseXdp};
+pub use running::{Ended, RunningServer};
+pub use start::Server;

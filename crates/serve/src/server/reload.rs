@@ -1,0 +1,139 @@
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use sluicegate_conf::Config;
+
+use super::error::ReloadError;
+use super::running::{RunningServer, gate_settings};
+use super::start::tcp_settings;
+use crate::load::{Loaded, load};
+use crate::tcp;
+
+/// How often a wait for the new engine looks whether the server is to end.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl RunningServer {
+    /// Reads the configuration again and lets it take effect, all or nothing. The cache stays; no query is
+    /// lost: what is new is opened before what is old is closed, and every worker swaps one pointer.
+    ///
+    /// Returns the options that have changed but need a restart.
+    ///
+    /// # Errors
+    /// See [`ReloadError`]; the old configuration goes on as it was.
+    pub fn reload(&mut self) -> Result<Vec<&'static str>, ReloadError> {
+        self.reload_unless(&|| false)
+    }
+
+    /// Reloads and logs how it went.
+    pub(super) fn reload_and_tell(&mut self, ending: &dyn Fn() -> bool) {
+        match self.reload_unless(ending) {
+            Ok(restart) if restart.is_empty() => {
+                tracing::info!(
+                    "configuration reloaded from {}",
+                    self.options.config_file.display()
+                );
+            }
+            Ok(restart) => tracing::warn!(
+                "configuration reloaded from {}; a restart is needed for: {}",
+                self.options.config_file.display(),
+                restart.join(", ")
+            ),
+            Err(error) => tracing::error!("reload failed, the old configuration stays: {error}"),
+        }
+    }
+
+    fn reload_unless(
+        &mut self,
+        ending: &dyn Fn() -> bool,
+    ) -> Result<Vec<&'static str>, ReloadError> {
+        let Loaded { config, policy, .. } = load(&self.options.config_file)?;
+        if config.engine != self.config.engine {
+            // The only step that can still fail; the old engine serves until the new one is ready.
+            await_engine(
+                &self.parts.hub.reconfigure(config.engine.text.clone()),
+                ending,
+            )?;
+        }
+        let restart = needs_restart(&self.config, &config);
+        (self.options.on_config)(&config);
+        self.shared.brain.policy.store(Arc::new(policy));
+        self.parts.tcp.send(tcp::Command::Set(tcp_settings(
+            config.tcp,
+            self.parts.udp.len(),
+        )));
+        let xdp_changed = config.xdp != self.config.xdp || config.do_udp != self.config.do_udp;
+        self.config = config;
+        if xdp_changed {
+            self.parts.gate.reconfigure(gate_settings(
+                &self.options,
+                &self.config,
+                &self.xdp_addresses,
+            ));
+        }
+        self.follow_addresses();
+        self.schedule_statistics();
+        Ok(restart)
+    }
+}
+
+fn await_engine(
+    outcome: &Receiver<Result<(), sluicegate_engine::StartError>>,
+    ending: &dyn Fn() -> bool,
+) -> Result<(), ReloadError> {
+    loop {
+        match outcome.recv_timeout(LOOK) {
+            Ok(result) => return Ok(result?),
+            Err(RecvTimeoutError::Timeout) if !ending() => {}
+            Err(_) => return Err(ReloadError::Stopping),
+        }
+    }
+}
+
+/// The options that have changed but take effect only at the next start.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let value = |at: &Option<sluicegate_conf::At<std::path::PathBuf>>| {
+        at.as_ref().map(|at| at.value.clone())
+    };
+    let user = |config: &Config| config.username.as_ref().map(|at| at.value.clone());
+    let rows = [
+        ("num-threads", old.num_threads != new.num_threads),
+        (
+            "msg-cache-size",
+            old.cache.size_bytes != new.cache.size_bytes,
+        ),
+        (
+            "max-udp-size",
+            old.message.max_udp_bytes < new.message.max_udp_bytes
+                && new.message.max_udp_bytes > 4096,
+        ),
+        ("username", user(old) != user(new)),
+        ("directory", value(&old.directory) != value(&new.directory)),
+        ("pidfile", value(&old.pidfile) != value(&new.pidfile)),
+        (
+            "control-enable, control-interface",
+            old.control != new.control,
+        ),
+    ];
+    rows.into_iter()
+        .filter_map(|(name, changed)| changed.then_some(name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let old = Config::default();
+        assert!(needs_restart(&old, &old).is_empty());
+        let mut new = old.clone();
+        new.num_threads = Some(7);
+        new.cache.size_bytes *= 2;
+        assert_eq!(needs_restart(&old, &new), ["num-threads", "msg-cache-size"]);
+        let mut larger = old.clone();
+        larger.message.max_udp_bytes = 65_535;
+        assert_eq!(needs_restart(&old, &larger), ["max-udp-size"]);
+    }
+}

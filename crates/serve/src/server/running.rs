@@ -1,0 +1,289 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sluicegate_conf::{Config, XdpEnable};
+use sluicegate_xsk::nic::Monitor;
+
+use super::machine::Machine;
+use super::options::{ServerOptions, UseXdp};
+use crate::control::ControlHandle;
+use crate::handoff::HubHandle;
+use crate::listen::{Changes, ListenSet, Sockets, Transport, Wanted, wanted};
+use crate::process::{Order, PidFile, Signals};
+use crate::stats::Statistics;
+use crate::tcp::TcpHandle;
+use crate::udp::{Endpoint, WorkerHandle};
+use crate::xdp::{Gate, GateSettings};
+use crate::{DRAIN_LIMIT, Shared, tcp, udp};
+
+/// How often listen addresses that could not be opened are tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How often the threads are looked after.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
+
+/// A server that serves. Dropping it without [`stop`](Self::stop) also ends it, only less gently.
+pub struct RunningServer {
+    pub(super) options: ServerOptions,
+    pub(super) config: Config,
+    pub(super) shared: Arc<Shared>,
+    pub(super) listen: ListenSet,
+    pub(super) xdp_addresses: BTreeSet<SocketAddr>,
+    pub(super) told_missing: Vec<String>,
+    pub(super) parts: Parts,
+    pub(super) statistics: Arc<Statistics>,
+    pub(super) monitor: Option<Monitor>,
+    pub(super) next_retry: Option<Instant>,
+    pub(super) next_statistics: Option<Instant>,
+}
+
+/// The threads, in no order that matters.
+pub(super) struct Parts {
+    pub(super) udp: Vec<WorkerHandle>,
+    pub(super) tcp: TcpHandle,
+    pub(super) hub: HubHandle,
+    pub(super) gate: Gate,
+    pub(super) control: Option<ControlHandle>,
+    pub(super) pid_file: Option<PidFile>,
+}
+
+/// Why [`RunningServer::run`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A signal asked for it.
+    Asked,
+    /// A thread ended that must not; the log tells more.
+    Broken,
+}
+
+impl RunningServer {
+    /// Serves until a signal says to end, then ends. SIGHUP reloads.
+    ///
+    /// # Errors
+    /// The signals could not be heeded; the server has ended.
+    pub fn run(mut self) -> std::io::Result<Ended> {
+        let mut signals = Signals::register()?;
+        loop {
+            self.wait(&signals);
+            match signals.take() {
+                Some(Order::Stop(name)) => {
+                    tracing::info!("{name}: answering those who wait, then ending");
+                    self.stop();
+                    return Ok(Ended::Asked);
+                }
+                Some(Order::Reload) => self.reload_and_tell(&|| signals.is_stopping()),
+                None => {}
+            }
+            if !self.tend() {
+                self.stop();
+                return Ok(Ended::Broken);
+            }
+        }
+    }
+
+    /// Everything that `sluicegate stats` would print.
+    pub fn statistics(&self) -> String {
+        self.statistics.text(&self.shared)
+    }
+
+    /// The addresses that are served, and how.
+    pub fn listening(&self) -> Vec<(SocketAddr, Transport)> {
+        self.listen.bound().collect()
+    }
+
+    /// The engine's process ID, while it runs.
+    pub fn engine_pid(&self) -> Option<u32> {
+        self.parts.hub.engine_pid()
+    }
+
+    /// Does what has become due: addresses that came or went, retries, statistics. `false`: a thread has
+    /// ended that must not. [`run`](Self::run) calls it; whoever does without `run` calls it now and then.
+    pub fn tend(&mut self) -> bool {
+        let now = Instant::now();
+        let moved = self
+            .monitor
+            .as_mut()
+            .is_some_and(|monitor| matches!(monitor.wait(Duration::ZERO), Ok(true)));
+        if moved || self.next_retry.is_some_and(|at| at <= now) {
+            self.follow_addresses();
+        }
+        if self.next_statistics.is_some_and(|at| at <= now) {
+            self.statistics.log(&self.shared);
+            self.schedule_statistics();
+        }
+        self.parts.all_alive()
+    }
+
+    /// Ends: nothing new is taken, those who wait are answered for at most [`DRAIN_LIMIT`], XDP programs
+    /// are detached, threads joined, the engine ended, pid file and control socket removed.
+    pub fn stop(self) {
+        let Self { shared, parts, .. } = self;
+        let Parts {
+            udp,
+            tcp,
+            hub,
+            gate,
+            control,
+            pid_file,
+        } = parts;
+        drop(control);
+        shared.start_draining();
+        for worker in &udp {
+            worker.wake();
+        }
+        tcp.send(tcp::Command::Drain);
+        gate.stop(DRAIN_LIMIT);
+        let mut sound = tcp.join();
+        for worker in udp {
+            sound &= worker.join();
+        }
+        sound &= hub.stop();
+        drop(pid_file);
+        tracing::info!(
+            "ended{}",
+            if sound {
+                ""
+            } else {
+                ", with a thread that had panicked"
+            }
+        );
+    }
+
+    /// Opens and closes listen addresses as the configuration and the machine's addresses want it.
+    pub(super) fn follow_addresses(&mut self) {
+        let wanted = wanted(&self.config, &Machine::now());
+        let changes = self
+            .listen
+            .update(&wanted.addresses, &transports(&self.config));
+        let incomplete = self.listen.has_failures() || !wanted.missing_interfaces.is_empty();
+        self.next_retry = incomplete.then(|| Instant::now() + RETRY);
+        tell_missing(&wanted, &mut self.told_missing);
+        for sockets in &changes.opened {
+            tracing::info!("listening on {}", describe(sockets));
+        }
+        self.parts.apply(changes);
+        if self.xdp_addresses != wanted.addresses {
+            self.xdp_addresses = wanted.addresses;
+            self.parts.gate.reconfigure(gate_settings(
+                &self.options,
+                &self.config,
+                &self.xdp_addresses,
+            ));
+        }
+    }
+
+    pub(super) fn schedule_statistics(&mut self) {
+        let interval = u64::from(self.config.statistics_interval_secs);
+        self.next_statistics =
+            (interval > 0).then(|| Instant::now() + Duration::from_secs(interval));
+    }
+
+    /// Waits for a signal, a change of the machine's addresses, or the next thing that is due.
+    fn wait(&self, signals: &Signals) {
+        let due = [self.next_retry, self.next_statistics]
+            .into_iter()
+            .flatten()
+            .min();
+        let until = due.map_or(LOOK_AFTER, |due| {
+            due.saturating_duration_since(Instant::now())
+                .min(LOOK_AFTER)
+        });
+        let timeout = PollTimeout::try_from(until.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        let mut fds = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        fds.extend(
+            self.monitor
+                .as_ref()
+                .map(|monitor| PollFd::new(monitor.as_fd(), PollFlags::POLLIN)),
+        );
+        // Interrupted by a signal: that is what we wait for.
+        let _ = poll(&mut fds, timeout);
+    }
+}
+
+impl Parts {
+    /// Hands new sockets to the workers, and tells them what to close.
+    pub(super) fn apply(&self, changes: Changes) {
+        for error in &changes.failed {
+            tracing::warn!("{error}");
+        }
+        for (address, transport) in changes.closed {
+            tracing::info!("no longer listening on {transport} {address}");
+            match transport {
+                Transport::Udp => self
+                    .udp
+                    .iter()
+                    .for_each(|worker| worker.send(udp::Command::Close(address))),
+                Transport::Tcp => self.tcp.send(tcp::Command::Close(address)),
+            }
+        }
+        for Sockets { address, udp, tcp } in changes.opened {
+            for (worker, socket) in self.udp.iter().zip(udp) {
+                worker.send(udp::Command::Open(Endpoint::new(address, socket)));
+            }
+            if let Some(socket) = tcp {
+                self.tcp.send(tcp::Command::Open(address, socket));
+            }
+        }
+    }
+
+    fn all_alive(&self) -> bool {
+        let dead = self
+            .udp
+            .iter()
+            .any(WorkerHandle::is_finished)
+            .then_some("a UDP worker");
+        let dead = dead.or(self.tcp.is_finished().then_some("the TCP thread"));
+        let dead = dead.or(self.hub.is_finished().then_some("the hand-off thread"));
+        if let Some(dead) = dead {
+            tracing::error!("{dead} has ended; the server ends, so that it can be started afresh");
+        }
+        dead.is_none()
+    }
+}
+
+/// The transports that are served.
+pub(super) fn transports(config: &Config) -> Vec<Transport> {
+    let udp = config.do_udp.then_some(Transport::Udp);
+    let tcp = config.do_tcp.then_some(Transport::Tcp);
+    udp.into_iter().chain(tcp).collect()
+}
+
+/// What the gate is to do.
+pub(super) fn gate_settings(
+    options: &ServerOptions,
+    config: &Config,
+    addresses: &BTreeSet<SocketAddr>,
+) -> GateSettings {
+    let mut xdp = config.xdp.clone();
+    if options.xdp == UseXdp::Never || !config.do_udp {
+        xdp.enable = XdpEnable::No;
+    }
+    GateSettings {
+        xdp,
+        listen: addresses.iter().copied().collect(),
+    }
+}
+
+/// Warns of interfaces that are not there, when their list has changed.
+pub(super) fn tell_missing(wanted: &Wanted, told: &mut Vec<String>) {
+    if *told != wanted.missing_interfaces {
+        for name in &wanted.missing_interfaces {
+            tracing::warn!(
+                "interface {name}: not on this machine, or without an address; waiting for it"
+            );
+        }
+        told.clone_from(&wanted.missing_interfaces);
+    }
+}
+
+/// `address (UDP, TCP)`.
+fn describe(sockets: &Sockets) -> String {
+    let udp = (!sockets.udp.is_empty()).then_some("UDP");
+    let tcp = sockets.tcp.is_some().then_some("TCP");
+    let transports: Vec<_> = udp.into_iter().chain(tcp).collect();
+    format!("{} ({})", sockets.address, transports.join(", "))
+}

@@ -1,0 +1,210 @@
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use sluicegate_answer::{Question, Request, Transport, Verdict};
+use sluicegate_telemetry::{Counter, Counters};
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::limits::Limits;
+use crate::decide::{Moment, Waited};
+use crate::handoff::{Lane, TaskPort};
+use crate::{ANSWER_DEADLINE, Failure, Outcome, PENDING_PER_WORKER, Pending, Shared};
+
+/// The longest message TCP can frame.
+const MAX_MESSAGE_BYTES: usize = u16::MAX as usize;
+
+/// What all connections share. Everything here belongs to one thread.
+pub(super) struct Service {
+    shared: Arc<Shared>,
+    counters: Arc<Counters>,
+    lane: RefCell<Lane>,
+    wake: Arc<Notify>,
+    waiting: RefCell<Pending<Waiting>>,
+    /// Where queries are answered, in place.
+    scratch: RefCell<Vec<u8>>,
+    /// How many may be connected.
+    pub(super) limits: Rc<Limits>,
+    /// Turns true when the server ends.
+    pub(super) draining: watch::Sender<bool>,
+}
+
+/// A client of some connection that waits for the engine.
+struct Waiting {
+    query: Box<[u8]>,
+    connection: mpsc::Sender<Answered>,
+}
+
+/// What a connection gets for a query that waited.
+pub(super) struct Answered {
+    query: Box<[u8]>,
+    outcome: Outcome,
+}
+
+/// Both ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peers {
+    /// The client.
+    pub(super) client: SocketAddr,
+    /// The address it connected to.
+    pub(super) local: SocketAddr,
+}
+
+/// What became of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The reply was given to the sink.
+    Replied,
+    /// The reply comes by the connection's channel.
+    Waits,
+    /// Not answered; the connection is to be closed (as Unbound does).
+    Close,
+}
+
+impl Service {
+    /// A service without connections.
+    pub(super) fn new(shared: Arc<Shared>, port: TaskPort, limits: Rc<Limits>) -> Rc<Self> {
+        let counters = shared.registry.counters("tcp");
+        Rc::new(Self {
+            shared,
+            counters,
+            lane: RefCell::new(port.lane),
+            wake: port.wake,
+            waiting: RefCell::new(Pending::new(PENDING_PER_WORKER)),
+            scratch: RefCell::new(vec![0; MAX_MESSAGE_BYTES]),
+            limits,
+            draining: watch::Sender::new(false),
+        })
+    }
+
+    /// Answers one query; `sink` takes the reply if it is there at once.
+    pub(super) fn query(
+        &self,
+        peers: Peers,
+        query: &[u8],
+        connection: &mpsc::Sender<Answered>,
+        sink: impl FnOnce(&[u8]),
+    ) -> Step {
+        self.counters.count(Counter::Received);
+        let mut scratch = self.scratch.borrow_mut();
+        scratch[..query.len()].copy_from_slice(query);
+        let moment = Moment::new(&self.shared, &self.counters);
+        match moment.decide(&request(peers), &mut scratch, query.len()) {
+            Verdict::Reply(len) => {
+                self.counters.count(Counter::Replied);
+                sink(&scratch[..len]);
+                Step::Replied
+            }
+            Verdict::Drop(reason) => {
+                self.counters.count(reason.counter());
+                Step::Close
+            }
+            Verdict::Miss(question) => {
+                if self.park(question, query, connection) {
+                    return Step::Waits;
+                }
+                drop(scratch);
+                let overloaded = Answered {
+                    query: query.into(),
+                    outcome: Err(Failure::Overloaded),
+                };
+                self.finish(peers, &overloaded, sink)
+            }
+        }
+    }
+
+    /// Writes the reply to a client that has waited.
+    pub(super) fn finish(
+        &self,
+        peers: Peers,
+        answered: &Answered,
+        sink: impl FnOnce(&[u8]),
+    ) -> Step {
+        let mut scratch = self.scratch.borrow_mut();
+        let moment = Moment::new(&self.shared, &self.counters);
+        let waited = Waited {
+            query: &answered.query,
+            outcome: &answered.outcome,
+        };
+        let Some(len) = moment.settle(&request(peers), waited, &mut scratch) else {
+            return Step::Close;
+        };
+        self.counters.count(Counter::Replied);
+        sink(&scratch[..len]);
+        Step::Replied
+    }
+
+    /// Brings the engine's answers to their connections, and ends the waiting of those it fails, for ever.
+    pub(super) async fn pump(self: Rc<Self>) {
+        loop {
+            let deadline = self.waiting.borrow().next_deadline();
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = sleep_until(deadline) => {}
+            }
+            self.deliver();
+        }
+    }
+
+    fn deliver(&self) {
+        let mut waiting = self.waiting.borrow_mut();
+        let mut lane = self.lane.borrow_mut();
+        while let Some(settled) = lane.settled() {
+            if let Some(client) = waiting.take(settled.token) {
+                client.send(settled.outcome);
+            }
+        }
+        let now = Instant::now();
+        while let Some(client) = waiting.expire(now) {
+            client.send(Err(Failure::Engine));
+        }
+    }
+
+    /// Sends a question to the engine; `false` if there is no room.
+    fn park(&self, question: Question, query: &[u8], connection: &mpsc::Sender<Answered>) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        let client = Waiting {
+            query: query.into(),
+            connection: connection.clone(),
+        };
+        let Ok(token) = waiting.insert(Instant::now() + ANSWER_DEADLINE, client) else {
+            return false;
+        };
+        if self.lane.borrow_mut().ask(question, token).is_err() {
+            waiting.take(token);
+            return false;
+        }
+        self.counters.count(Counter::HandedOff);
+        true
+    }
+}
+
+impl Waiting {
+    fn send(self, outcome: Outcome) {
+        // The channel holds as many as one connection may have in flight: it is never full. It is closed
+        // when the client has gone: then nobody wants the answer.
+        let _ = self.connection.try_send(Answered {
+            query: self.query,
+            outcome,
+        });
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+const fn request(peers: Peers) -> Request {
+    let Peers { client, local } = peers;
+    Request {
+        client,
+        local,
+        transport: Transport::Tcp,
+        path_limit_bytes: MAX_MESSAGE_BYTES,
+    }
+}

@@ -1,0 +1,13 @@
+//! DNS over the kernel's UDP sockets: one worker for each core, each reading every listen address.
+
+mod endpoint;
+mod handle;
+mod receive;
+mod respond;
+mod send;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub(crate) use endpoint::{Endpoint, LocalAddress};
+pub(crate) use handle::{Command, WorkerHandle};

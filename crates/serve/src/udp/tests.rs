@@ -1,0 +1,183 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use sluicegate_telemetry::Counter;
+
+use super::{Command, Endpoint, WorkerHandle};
+use crate::listen::open_udp;
+use crate::testing::{FakeEngine, free, query, reply, shared, udp_client};
+use crate::{DRAIN_LIMIT, Shared};
+
+/// Two workers on one address, and an engine that always fails.
+struct Fixture {
+    shared: Arc<Shared>,
+    workers: Vec<WorkerHandle>,
+    address: SocketAddr,
+    engine: FakeEngine,
+}
+
+impl Fixture {
+    fn on(ip: impl Into<IpAddr>) -> Self {
+        let (shared, end) = shared();
+        let engine = FakeEngine::start(end);
+        let address = free(ip.into());
+        let workers: Vec<_> = (0..2)
+            .map(|i| WorkerHandle::start(&shared, i, 1232).unwrap())
+            .collect();
+        for (worker, socket) in workers.iter().zip(open_udp(address, 2).unwrap()) {
+            worker.send(Command::Open(Endpoint::new(address, socket)));
+        }
+        Self {
+            shared,
+            workers,
+            address,
+            engine,
+        }
+    }
+
+    fn ask(&self, to: SocketAddr, message: &[u8]) -> (u16, u8) {
+        let client = udp_client(to);
+        client.send(message).unwrap();
+        let mut buf = [0; 4096];
+        let len = client.recv(&mut buf).unwrap();
+        reply(&buf[..len])
+    }
+
+    fn total(&self, counter: Counter) -> u64 {
+        self.shared.registry.total().value(counter)
+    }
+
+    fn end(self) {
+        self.shared.start_draining();
+        for worker in self.workers {
+            worker.wake();
+            assert!(worker.join());
+        }
+    }
+}
+
+#[test]
+fn answers_over_both_families() {
+    for ip in [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ] {
+        let fixture = Fixture::on(ip);
+        assert_eq!(fixture.ask(fixture.address, &query(7, "hit.test")), (7, 0));
+        assert_eq!(fixture.ask(fixture.address, &query(8, "HIT.test")), (8, 0));
+        assert_eq!(fixture.total(Counter::Received), 2);
+        fixture.end();
+    }
+}
+
+#[test]
+fn wildcard_replies_leave_from_the_address_that_was_asked() {
+    let fixture = Fixture::on(Ipv4Addr::UNSPECIFIED);
+    // The client's socket is connected: it takes nothing from any other address.
+    for (id, last) in [(1, 1), (2, 7), (3, 200)] {
+        let to = SocketAddr::new([127, 0, 0, last].into(), fixture.address.port());
+        assert_eq!(fixture.ask(to, &query(id, "hit.test")), (id, 0));
+        assert_eq!(
+            fixture.ask(to, &query(id, "miss.test")),
+            (id, 2),
+            "also after waiting"
+        );
+    }
+    fixture.end();
+    let fixture = Fixture::on(Ipv6Addr::UNSPECIFIED);
+    let to = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), fixture.address.port());
+    assert_eq!(fixture.ask(to, &query(9, "hit.test")), (9, 0));
+    assert_eq!(fixture.ask(to, &query(9, "miss.test")), (9, 2));
+    fixture.end();
+}
+
+#[test]
+fn every_query_of_a_burst_is_answered_once() {
+    let fixture = Fixture::on(Ipv4Addr::LOCALHOST);
+    let clients: Vec<_> = (0..8).map(|_| udp_client(fixture.address)).collect();
+    for round in 0..20_u16 {
+        // Fewer than a socket's receive buffer holds.
+        for (i, client) in clients.iter().enumerate() {
+            for id in 0..40 {
+                let name = if (id + i) % 4 == 0 {
+                    "miss.test"
+                } else {
+                    "hit.test"
+                };
+                client.send(&query(round * 40 + id as u16, name)).unwrap();
+            }
+        }
+        for client in &clients {
+            let mut ids: Vec<_> = (0..40).map(|_| receive(client).0).collect();
+            ids.sort_unstable();
+            assert_eq!(ids, (round * 40..round * 40 + 40).collect::<Vec<_>>());
+        }
+    }
+    let queries = 8 * 40 * 20;
+    assert_eq!(fixture.total(Counter::Received), queries);
+    assert_eq!(fixture.total(Counter::Replied), queries);
+    assert_eq!(fixture.total(Counter::Failed), queries / 4);
+    fixture.end();
+}
+
+#[test]
+fn rubbish_is_counted_and_the_next_query_answered() {
+    let fixture = Fixture::on(Ipv4Addr::LOCALHOST);
+    let client = udp_client(fixture.address);
+    let mut response = query(1, "hit.test");
+    response[2] |= 0x80;
+    for rubbish in [&[][..], &[0; 3], &response, &[0xff; 5000]] {
+        client.send(rubbish).unwrap();
+    }
+    client.send(&query(2, "hit.test")).unwrap();
+    assert_eq!(receive(&client), (2, 0));
+    assert_eq!(fixture.total(Counter::DropShort), 2);
+    assert_eq!(fixture.total(Counter::DropResponse), 1);
+    assert_eq!(
+        fixture.total(Counter::DropMalformed),
+        1,
+        "longer than the buffer"
+    );
+    fixture.end();
+}
+
+#[test]
+fn closing_an_address_answers_what_it_has() {
+    let fixture = Fixture::on(Ipv4Addr::LOCALHOST);
+    let client = udp_client(fixture.address);
+    for id in 0..50 {
+        client
+            .send(&query(
+                id,
+                if id % 2 == 0 { "hold.test" } else { "hit.test" },
+            ))
+            .unwrap();
+    }
+    for worker in &fixture.workers {
+        worker.send(Command::Close(fixture.address));
+    }
+    let mut ids: Vec<_> = (0..25).map(|_| receive(&client).0).collect();
+    fixture.engine.release();
+    ids.extend((0..25).map(|_| receive(&client).0));
+    ids.sort_unstable();
+    assert_eq!(ids, (0..50).collect::<Vec<_>>());
+    fixture.end();
+}
+
+#[test]
+fn the_end_comes_in_time_and_leaves_nobody_without_a_reply() {
+    let fixture = Fixture::on(Ipv4Addr::LOCALHOST);
+    let client = udp_client(fixture.address);
+    client.send(&query(1, "hold.test")).unwrap();
+    let start = Instant::now();
+    fixture.end();
+    assert!(start.elapsed() < DRAIN_LIMIT * 2);
+    assert_eq!(receive(&client), (1, 2));
+}
+
+fn receive(client: &std::net::UdpSocket) -> (u16, u8) {
+    let mut buf = [0; 4096];
+    let len = client.recv(&mut buf).expect("a reply");
+    reply(&buf[..len])
+}

@@ -1,0 +1,111 @@
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+/// A DNS server that answers at the speed of the network card.
+///
+/// Without a subcommand it serves, in the foreground. SIGHUP reloads the configuration; SIGTERM answers those
+/// who wait and ends; a second SIGTERM ends at once.
+#[derive(Debug, Parser)]
+#[command(name = "sluicegate", version = version(), args_conflicts_with_subcommands = false)]
+pub(crate) struct Cli {
+    /// The configuration file, in the form of unbound.conf
+    #[arg(
+        short = 'c',
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/sluicegate/sluicegate.conf"
+    )]
+    pub(crate) config: PathBuf,
+
+    /// Stay in the foreground (always so: give the process to systemd or another supervisor). Twice: log to
+    /// standard error, whatever the configuration says
+    #[arg(short = 'd', action = ArgAction::Count)]
+    pub(crate) debug: u8,
+
+    /// More words in the log; may be given several times
+    #[arg(short = 'v', action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Write no pid file
+    #[arg(short = 'p')]
+    pub(crate) no_pid_file: bool,
+
+    /// Never use AF_XDP, whatever the configuration says
+    #[arg(long)]
+    pub(crate) no_xdp: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What else the command can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a configuration file with the server's own code: exit 0 if it can be used, 1 if not
+    Checkconf(CheckconfArgs),
+    /// Print the counters of a running server
+    Stats(StatsArgs),
+    // `engine` is handled before clap: it is no command for people.
+}
+
+/// Arguments of `checkconf`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckconfArgs {
+    /// With -o: print file names whole. There is no chroot, so they always are
+    #[arg(short = 'f')]
+    pub(crate) full_path: bool,
+
+    /// Print nothing when the file can be used
+    #[arg(short = 'q')]
+    pub(crate) quiet: bool,
+
+    /// Print the value of one option instead
+    #[arg(short = 'o', value_name = "OPTION")]
+    pub(crate) option: Option<String>,
+
+    /// The file; default as for the server
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Arguments of `stats`.
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// The control socket; default: the one that the configuration names
+    #[arg(short = 's', value_name = "SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// The version, with that of the engine's library.
+fn version() -> String {
+    format!(
+        "{} (libunbound {})",
+        env!("CARGO_PKG_VERSION"),
+        sluicegate_engine::version()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_of_unbound_are_taken() {
+        let cli = Cli::parse_from(["sluicegate", "-d", "-d", "-vv", "-p", "-c", "/x"]);
+        assert_eq!((cli.debug, cli.verbose, cli.no_pid_file), (2, 2, true));
+        assert_eq!(cli.config, PathBuf::from("/x"));
+        let cli = Cli::parse_from(["sluicegate", "checkconf", "-q", "-o", "port", "/y"]);
+        let Some(Command::Checkconf(arguments)) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert!(arguments.quiet && arguments.option.as_deref() == Some("port"));
+    }
+}

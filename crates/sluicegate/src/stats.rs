@@ -1,0 +1,26 @@
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use sluicegate_serve::control;
+
+use crate::cli::StatsArgs;
+
+/// Prints the counters of a running server.
+pub(crate) fn run(arguments: &StatsArgs, config: &Path) -> anyhow::Result<ExitCode> {
+    let socket = match &arguments.socket {
+        Some(socket) => socket.clone(),
+        None => {
+            let loaded = sluicegate_serve::load(config)?;
+            control::socket_path(&loaded.config.control).context(
+                "the configuration says `control-enable: no`: there is no control socket",
+            )?
+        }
+    };
+    let text = control::request(&socket, "stats")?;
+    #[expect(clippy::print_stdout, reason = "this is what the command is for")]
+    {
+        print!("{text}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -168,8 +168,11 @@ impl Name {
     }
 }
 
-/// The next octet of a presentation-format name, whether it stood there plainly, and what follows.
-fn next_octet(text: &[u8]) -> Result<Option<(u8, bool, &[u8])>, NameError> {
+/// An octet of a presentation-format name, whether it stood there plainly, and what follows it.
+type Octet<'a> = (u8, bool, &'a [u8]);
+
+/// The next octet of a presentation-format name.
+fn next_octet(text: &[u8]) -> Result<Option<Octet<'_>>, NameError> {
     Ok(match text {
         [] => None,
         [

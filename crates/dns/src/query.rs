@@ -40,9 +40,12 @@ pub enum QueryError {
     /// QR=1: silence, lest two servers talk to each other for ever.
     #[error("a response, not a query")]
     Response,
-    /// An opcode other than QUERY: NOTIMP.
+    /// An opcode other than QUERY and NOTIFY: NOTIMP.
     #[error("opcode not implemented")]
     NotImplemented,
+    /// A NOTIFY (RFC 1996): REFUSED, since we are nobody's secondary server.
+    #[error("NOTIFY from a server that is none of ours")]
+    Notify,
     /// FORMERR: section counts, names or an OPT record that can't be.
     #[error("malformed query")]
     Format,
@@ -58,6 +61,7 @@ pub enum QueryError {
 
 const FLAG_RESPONSE: u16 = 0x8000;
 const OPCODE_MASK: u16 = 0x7800;
+const OPCODE_NOTIFY: u16 = 0x2000;
 const FLAG_TRUNCATED: u16 = 0x0200;
 const FLAG_RD: u16 = 0x0100;
 const FLAG_AD: u16 = 0x0020;
@@ -78,7 +82,8 @@ impl Query {
         if flags & FLAG_RESPONSE != 0 {
             return Err(QueryError::Response);
         }
-        if flags & OPCODE_MASK != 0 {
+        let opcode = flags & OPCODE_MASK;
+        if flags & FLAG_TRUNCATED == 0 && opcode != 0 && opcode != OPCODE_NOTIFY {
             return Err(QueryError::NotImplemented);
         }
         let additional = word(10);
@@ -89,6 +94,9 @@ impl Query {
             || additional > 1
         {
             return Err(QueryError::Format);
+        }
+        if opcode == OPCODE_NOTIFY {
+            return Err(QueryError::Notify);
         }
         let name = Name::from_wire(body).map_err(|_| QueryError::Format)?;
         let name_len = name.as_bytes().len();
@@ -224,7 +232,14 @@ mod tests {
     fn other_opcodes_and_versions() {
         for opcode in 1..16u16 {
             let msg = query(opcode << 11, [1, 0, 0, 0], QUESTION);
-            assert_eq!(Query::parse(&msg).unwrap_err(), QueryError::NotImplemented);
+            let want = if opcode == 4 {
+                QueryError::Notify
+            } else {
+                QueryError::NotImplemented
+            };
+            assert_eq!(Query::parse(&msg).unwrap_err(), want);
+            let cut = query(opcode << 11 | 0x0200, [1, 0, 0, 0], QUESTION);
+            assert_eq!(Query::parse(&cut).unwrap_err(), QueryError::Format);
         }
         let mut body = [QUESTION, OPT].concat();
         body[QUESTION.len() + 6] = 1;

@@ -111,6 +111,7 @@ pub fn write_error(buf: &mut [u8], error: &QueryError, udp_size: u16) -> Option<
     let (code, question_len) = match error {
         QueryError::Short | QueryError::Response => return None,
         QueryError::NotImplemented => (rcode::NOTIMP, 0),
+        QueryError::Notify => (rcode::REFUSED, 0),
         QueryError::Format => (rcode::FORMERR, 0),
         QueryError::BadVersion { question_len, .. } => (rcode::BADVERS, *question_len),
     };
@@ -121,6 +122,7 @@ pub fn write_error(buf: &mut [u8], error: &QueryError, udp_size: u16) -> Option<
     let QueryError::BadVersion { dnssec_ok, .. } = *error else {
         return Some(HEADER_BYTES);
     };
+    header[3] |= RA;
     header[5] = 1;
     header[11] = 1;
     let opt = OptReply {

@@ -35,12 +35,13 @@ impl StoredBuilder {
         }
     }
 
-    /// Adds a record. `rdata` is on the wire, with names in full; `ttl_secs` is in seconds.
+    /// Adds a record of type and class `[rtype, class]`. `rdata` is on the wire, with names in full; `ttl_secs` is in seconds.
     ///
     /// # Errors
     ///
     /// [`CompileError::Malformed`] if the data does not hold the names that its type has, or if sections come out
     /// of order; [`CompileError::TooLong`] if it does not fit any more. The builder is of no use then.
+    #[expect(clippy::too_many_arguments, reason = "a record has five parts")]
     pub fn push(
         &mut self,
         section: Section,

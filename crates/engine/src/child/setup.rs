@@ -143,21 +143,29 @@ pub(super) fn contexts(
         open_files,
         ..Summary::default()
     };
+    let mut wanted_range = 0;
     let made: Result<Vec<Context>, SetupError> = (0..threads)
         .map(|_| {
             let mut context = Context::new()?;
             context.configure(&c_path(&path_of(&base)))?;
             context.configure(&c_path(&conf_path))?;
             context.configure(&c_path(&path_of(&last)))?;
-            divide(&mut context, threads, &mut summary)?;
+            wanted_range = divide(&mut context, threads, &mut summary)?;
             context.resolve(PROBE, 1, 1, 0)?;
             context.outbox().borrow_mut().clear();
             Ok(context)
         })
         .collect();
-    let said = log.finish()?;
+    let mut said = log.finish()?;
     match made {
         Ok(contexts) => {
+            if summary.outgoing_range < wanted_range {
+                let (got, files) = (summary.outgoing_range, summary.open_files);
+                said.push(format!(
+                    "warning: outgoing-range {wanted_range} cut to {got}: {files} files may be open, \
+                     for {threads} threads"
+                ));
+            }
             summary.notes = said.join("\n");
             Ok((contexts, summary))
         }
@@ -168,8 +176,9 @@ pub(super) fn contexts(
     }
 }
 
-/// Gives each thread its part of the caches and of the open files.
-fn divide(context: &mut Context, threads: u64, summary: &mut Summary) -> Result<(), SetupError> {
+/// Gives each thread its part of the caches and of the open files. Returns the `outgoing-range` that was
+/// wanted.
+fn divide(context: &mut Context, threads: u64, summary: &mut Summary) -> Result<u64, SetupError> {
     let caches = [
         ("msg-cache-size", &mut summary.message_cache_bytes),
         ("rrset-cache-size", &mut summary.rrset_cache_bytes),
@@ -184,11 +193,17 @@ fn divide(context: &mut Context, threads: u64, summary: &mut Summary) -> Result<
     context.set_option("infra-cache-numhosts", &summary.infra_hosts.to_string())?;
 
     let streams = number(context, "outgoing-num-tcp")?;
-    let files = (summary.open_files / threads).saturating_sub(OTHER_FILES + streams);
     let wanted = number(context, "outgoing-range")?;
-    summary.outgoing_range = wanted.min(files).max(1);
+    summary.outgoing_range = wanted.min(upstream_sockets(summary.open_files, threads, streams));
     context.set_option("outgoing-range", &summary.outgoing_range.to_string())?;
-    Ok(())
+    Ok(wanted)
+}
+
+/// How many UDP sockets to upstreams each thread may open.
+fn upstream_sockets(open_files: u64, threads: u64, streams: u64) -> u64 {
+    (open_files / threads)
+        .saturating_sub(OTHER_FILES + streams)
+        .max(1)
 }
 
 fn number(context: &Context, option: &str) -> Result<u64, SetupError> {
@@ -292,6 +307,14 @@ mod tests {
             panic!("not refused")
         };
         assert_eq!((line, message.as_str()), (12, "syntax error"));
+    }
+
+    #[test]
+    fn sockets_are_cut_to_the_open_files() {
+        assert_eq!(upstream_sockets(1024, 1, 10), 950);
+        assert_eq!(upstream_sockets(1024, 4, 10), 182);
+        assert_eq!(upstream_sockets(64, 4, 10), 1);
+        assert!(upstream_sockets(u64::MAX, 128, 10) > 1 << 50);
     }
 
     #[test]

@@ -167,6 +167,11 @@ impl<W> Client<W> {
         self.engines.serving.as_ref().map(Process::pid)
     }
 
+    /// Whether an engine is there and ready; questions wait for it otherwise.
+    pub fn is_ready(&self) -> bool {
+        self.engines.serving.as_ref().is_some_and(Process::is_ready)
+    }
+
     /// What the serving engine said about itself when it started.
     pub fn summary(&self) -> &Summary {
         &self.summary

@@ -68,14 +68,7 @@ impl LogPipe {
         let line = String::from_utf8_lossy(&self.partial);
         let text = strip_prefix(&line).to_owned();
         self.partial.clear();
-        match text.split_once(": ").map(|(level, _)| level) {
-            Some("error" | "fatal error") => {
-                tracing::error!(target: "sluicegate_engine::libunbound", "{text}");
-            }
-            Some("warning") => tracing::warn!(target: "sluicegate_engine::libunbound", "{text}"),
-            Some("debug") => tracing::debug!(target: "sluicegate_engine::libunbound", "{text}"),
-            _ => tracing::info!(target: "sluicegate_engine::libunbound", "{text}"),
-        }
+        emit(&text);
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
         }
@@ -86,6 +79,18 @@ impl LogPipe {
 impl AsFd for LogPipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
+    }
+}
+
+/// Logs one of libunbound's lines at the level it names.
+pub(super) fn emit(text: &str) {
+    match text.split_once(": ").map(|(level, _)| level) {
+        Some("error" | "fatal error") => {
+            tracing::error!(target: "sluicegate_engine::libunbound", "{text}");
+        }
+        Some("warning") => tracing::warn!(target: "sluicegate_engine::libunbound", "{text}"),
+        Some("debug") => tracing::debug!(target: "sluicegate_engine::libunbound", "{text}"),
+        _ => tracing::info!(target: "sluicegate_engine::libunbound", "{text}"),
     }
 }
 

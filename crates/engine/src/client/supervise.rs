@@ -253,7 +253,7 @@ impl<W> Client<W> {
     /// Sees to it that [`Client::turn`] is called in time for deadlines, heartbeats and restarts.
     pub(super) fn set_timer(&mut self, now: Instant) {
         let engines = &self.engines;
-        let serving = engines.serving.as_ref().is_some_and(Process::is_ready);
+        let serving = self.is_ready();
         let settled = serving && engines.candidate.is_none() && engines.draining.is_none();
         let quiet = settled && engines.ending.is_empty() && self.table.waiting() == 0;
         let tick = if quiet {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use rustix::event::{Timespec, epoll};
 
 use super::front::{Client, TIMER};
+use super::log;
 use super::process::{Part, epoll_source};
 use super::table::Token;
 use crate::outcome::{Answer, Failure, Outcome};
@@ -206,7 +207,7 @@ impl<W> Client<W> {
         match process.read_verdict(now) {
             Some(Ok(summary)) => {
                 for note in summary.notes.lines() {
-                    tracing::warn!(target: "sluicegate_engine::libunbound", "{note}");
+                    log::emit(note);
                 }
                 tracing::info!(
                     pid = process.pid(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal};
-use sluicegate_engine::{Client, EngineOptions, StartError};
+use sluicegate_engine::{Client, EngineOptions, Failure, StartError};
 
 use crate::rig::{AS_ENGINE, LIMIT, Rig, options, question};
 use crate::trial;
@@ -23,6 +23,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial(
             "ten_kills_under_load_lose_nothing",
             ten_kills_under_load_lose_nothing,
+        ),
+        trial(
+            "a_question_is_not_sent_for_ever",
+            a_question_is_not_sent_for_ever,
         ),
         trial("a_stuck_engine_is_replaced", a_stuck_engine_is_replaced),
         trial("stopping_leaves_no_process", stopping_leaves_no_process),
@@ -112,6 +116,26 @@ fn ten_kills_under_load_lose_nothing() {
             .sum::<usize>(),
         1000
     );
+}
+
+/// A question that makes the engine crash must not do so again and again.
+fn a_question_is_not_sent_for_ever() {
+    let upstream = Upstream::start(ADDRESS);
+    let mut rig = Rig::start(options(&upstream.conf()));
+    rig.ask(&question("hold.example"), 1).unwrap();
+    for sent in 1..=3 {
+        rig.run_until("the upstream query", |_| {
+            upstream.queries("hold.example") >= sent
+        });
+        let lost = pid(&rig);
+        rustix::process::kill_process(lost, Signal::KILL).unwrap();
+        rig.run_until("the loss", |rig| {
+            rig.client.pid() != Some(lost.as_raw_nonzero().get().cast_unsigned())
+        });
+    }
+    assert_eq!(rig.outcome(1), Err(Failure::EngineEnded));
+    assert_eq!(rig.client.stats().resent, 2);
+    assert_eq!(rig.resolve(&question("plain.example")).rcode, 0);
 }
 
 fn a_stuck_engine_is_replaced() {

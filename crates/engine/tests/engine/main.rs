@@ -9,7 +9,9 @@
 
 mod answers;
 mod deaths;
+mod flow;
 mod rig;
+mod signed;
 mod speed;
 mod upstream;
 
@@ -23,11 +25,14 @@ fn main() -> ExitCode {
         Some(deaths::AS_PARENT) => deaths::parent_to_be_killed(),
         _ => {}
     }
-    let trials = answers::trials()
-        .into_iter()
-        .chain(deaths::trials())
-        .chain(speed::trials())
-        .collect();
+    let trials = [
+        answers::trials(),
+        deaths::trials(),
+        flow::trials(),
+        signed::trials(),
+        speed::trials(),
+    ];
+    let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -102,3 +102,13 @@ pub(crate) fn counts(wire: &[u8]) -> (u16, u16) {
 pub(crate) fn contains(wire: &[u8], part: &[u8]) -> bool {
     wire.windows(part.len()).any(|window| window == part)
 }
+
+/// CPU time of all threads of the engine, from their schedstat.
+pub(crate) fn cpu_of_engine(rig: &Rig) -> Duration {
+    let tasks = format!("/proc/{}/task", rig.client.pid().unwrap());
+    let nanoseconds = std::fs::read_dir(tasks).unwrap().map(|task| {
+        let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+        text.split(' ').next().unwrap().parse::<u64>().unwrap()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
-use crate::rig::{Rig, options, question};
+use crate::rig::{Rig, cpu_of_engine, options, question};
 use crate::trial;
 use crate::upstream::{Upstream, name};
 
@@ -62,8 +62,7 @@ fn many_misses_are_batched() {
     const WINDOW: u64 = 500;
     let upstream = Upstream::start(ADDRESS);
     let mut rig = Rig::start(options(&upstream.conf()));
-    let engine = format!("/proc/{}/task", rig.client.pid().unwrap());
-    let (start, cpu) = (Instant::now(), cpu_of(&engine));
+    let (start, cpu) = (Instant::now(), cpu_of_engine(&rig));
     let mut asked = 0;
     rig.run_until("all misses", |rig| {
         let answered = rig.client.stats().answered;
@@ -78,20 +77,14 @@ fn many_misses_are_batched() {
         rig.outcomes.clear();
         answered == u64::from(MISSES)
     });
-    let (took, cpu) = (start.elapsed(), cpu_of(&engine).checked_sub(cpu).unwrap());
+    let (took, cpu) = (
+        start.elapsed(),
+        cpu_of_engine(&rig).checked_sub(cpu).unwrap(),
+    );
     println!(
         "{MISSES} misses in {took:?}: {:.0}/s, engine CPU {:?} a miss",
         f64::from(MISSES) / took.as_secs_f64(),
         cpu / MISSES
     );
     assert_eq!(rig.client.stats().failed + rig.client.stats().expired, 0);
-}
-
-/// CPU time of all threads, from their schedstat.
-fn cpu_of(tasks: &str) -> Duration {
-    let nanoseconds = std::fs::read_dir(tasks).unwrap().map(|task| {
-        let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
-        text.split(' ').next().unwrap().parse::<u64>().unwrap()
-    });
-    Duration::from_nanos(nanoseconds.sum())
 }

@@ -22,6 +22,8 @@ struct State {
     /// Replies to `hold...`, to be sent by [`Upstream::release`].
     held: Vec<(Vec<u8>, SocketAddr)>,
     released: bool,
+    /// Answer sections, each with its number of records, that stand before all rules.
+    fixed: HashMap<(Vec<u8>, u16), (u16, Vec<u8>)>,
 }
 
 /// A name in wire format from dotted text.
@@ -62,6 +64,16 @@ impl Upstream {
             "server:\n  do-not-query-localhost: no\nforward-zone:\n  name: \".\"\n  forward-addr: 127.0.0.1@{}\n",
             self.port
         )
+    }
+
+    /// Answers this question with these records.
+    pub(crate) fn answer(&self, owner: &str, qtype: u16, records: &[Vec<u8>]) {
+        let answer = (records.len() as u16, records.concat());
+        self.state
+            .lock()
+            .unwrap()
+            .fixed
+            .insert((name(owner), qtype), answer);
     }
 
     /// How often a name was asked for, with any type.
@@ -117,7 +129,9 @@ fn serve_udp(socket: &UdpSocket, state: &Mutex<State>, address: Ipv4Addr) {
         if query.starts_with("silent") {
             continue;
         }
-        let reply = query.reply(address, true);
+        let reply = query
+            .fixed(&state)
+            .unwrap_or_else(|| query.reply(address, true));
         if query.starts_with("hold") && !state.released {
             state.held.push((reply, client));
             continue;
@@ -169,6 +183,16 @@ impl<'a> Query<'a> {
         self.name[1..]
             .to_ascii_lowercase()
             .starts_with(prefix.as_bytes())
+    }
+
+    fn fixed(&self, state: &State) -> Option<Vec<u8>> {
+        let (count, records) = state
+            .fixed
+            .get(&(self.name.to_ascii_lowercase(), self.qtype))?;
+        let mut reply = [self.id, &[0x81, 0x80, 0, 1], &count.to_be_bytes(), &[0; 4]].concat();
+        reply.extend(self.question);
+        reply.extend(records);
+        Some(reply)
     }
 
     fn reply(&self, address: Ipv4Addr, udp: bool) -> Vec<u8> {

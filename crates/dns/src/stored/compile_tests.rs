@@ -109,17 +109,17 @@ fn names_are_compressed_against_what_is_kept() {
         (QNAME, 1, 300, &[192, 0, 2, 1][..]),
         (&b"\x04long\x07example\0"[..], 47, 300, &b"\0\0\x01\x40"[..]),
     ];
-    let at = 12 + 17 + 16 + 0; // behind question and first record: where "long.example." stands
-    let pointer = [0xc0, at as u8];
+    let at = 12 + 17 + 16u8; // behind question and first record: where "long.example." stands
+    let pointer = [0xc0, at];
     records.push((&pointer, 2, 300, &pointer));
     let msg = message(0, 1, [1, 2, 0], &records);
     let (_, out) = compiled(&msg, &PLAIN);
     let stored = Stored::new(&out).unwrap();
     // In full but for the question's own suffix, then a pointer to itself.
-    let owner_at = 12 + 17 + 16;
+    let owner_at = 12 + 17 + 16u8;
     let tail = &stored.body()[16..];
     assert_eq!(&tail[..7], b"\x04long\xc0\x10");
-    assert_eq!(&tail[7 + 10..], &[0xc0, owner_at as u8]);
+    assert_eq!(&tail[7 + 10..], &[0xc0, owner_at]);
 }
 
 #[test]

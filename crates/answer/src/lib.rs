@@ -1,10 +1,50 @@
 //! The one place where a DNS answer is decided: access control, local data, cache.
+//!
+//! [`answer`] takes a message and leaves its reply in the same buffer, or says that the answer must be found
+//! first. It is synchronous, knows no socket and no clock but the time it is handed, takes no lock and
+//! allocates nothing. Every transport calls it, so that every transport gives the same answer.
+//!
+//! | what | type | made |
+//! |---|---|---|
+//! | who may ask, what is local, what the limits are | [`Policy`] | by each (re)load, from [`sluicegate_conf::Config`] |
+//! | what was found before | [`Cache`] | once |
+//! | both | [`Brain`] | once |
+//! | an answer found for a miss | [`Resolution`] | by the hand-off, for all that wait and for the cache |
 
 #![forbid(unsafe_code)]
 
 #[cfg(not(loom))]
 mod acl;
+#[cfg(not(loom))]
+mod alias;
 pub mod cache;
+#[cfg(not(loom))]
+mod chaos;
+#[cfg(not(loom))]
+mod exchange;
+#[cfg(not(loom))]
+mod limits;
+#[cfg(not(loom))]
+mod local;
+#[cfg(not(loom))]
+mod pipeline;
+#[cfg(not(loom))]
+mod policy;
+#[cfg(not(loom))]
+mod request;
+#[cfg(not(loom))]
+mod resolution;
 
 #[cfg(not(loom))]
-pub use acl::Acl;
+mod exports {
+    pub use crate::acl::Acl;
+    pub use crate::cache::{Cache, CacheStats};
+    pub use crate::limits::Limits;
+    pub use crate::local::{LocalError, RdataError, RecordError};
+    pub use crate::pipeline::{Context, Prepared, answer, answer_prepared, fail, finish, prepare};
+    pub use crate::policy::{Brain, Policy, PolicyError};
+    pub use crate::request::{Now, Question, Request, Transport, Verdict};
+    pub use crate::resolution::{Findings, Resolution, Security};
+}
+#[cfg(not(loom))]
+pub use exports::*;

@@ -145,7 +145,7 @@ impl Cache {
 
     /// Stores an answer for these variants of the key, in place of what was stored for any of them.
     /// Lives `ttl_secs`, and not at all with 0.
-    pub fn insert(
+    pub fn store(
         &self,
         key: &Key<'_>,
         variants: Variants,

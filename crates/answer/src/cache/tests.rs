@@ -42,7 +42,7 @@ fn what_was_stored_comes_back_with_its_age() {
     let (name, other) = (name("www.example.com"), name("www.example.net"));
     let key_a = key(&name);
     assert_eq!(
-        cache.insert(&key_a, Variants::ALL, b"the answer", 300, 1000),
+        cache.store(&key_a, Variants::ALL, b"the answer", 300, 1000),
         Inserted::Stored { evicted: 0 }
     );
     let mut scratch = vec![0; Cache::SCRATCH_BYTES];
@@ -81,7 +81,7 @@ fn every_length_of_name_and_answer_survives() {
             let stored: Vec<u8> = (0..stored_len).map(|i| (i * 13 + name_len) as u8).collect();
             let key = key(&name);
             assert!(matches!(
-                cache.insert(&key, Variants::ALL, &stored, 60, 1),
+                cache.store(&key, Variants::ALL, &stored, 60, 1),
                 Inserted::Stored { .. }
             ));
             assert_eq!(
@@ -98,9 +98,9 @@ fn variants_are_stored_apart_and_replaced_by_what_covers_them() {
     let cache = Cache::new(1 << 20);
     let name = name("example");
     let key = key(&name);
-    cache.insert(&key, Variants::WITHOUT_DNSSEC, b"plain", 60, 1);
+    cache.store(&key, Variants::WITHOUT_DNSSEC, b"plain", 60, 1);
     assert_eq!(get(&cache, &key, DNSSEC, 2), None);
-    cache.insert(
+    cache.store(
         &key,
         Variants::WITH_DNSSEC.and(Variants::CHECKED),
         b"signed",
@@ -110,7 +110,7 @@ fn variants_are_stored_apart_and_replaced_by_what_covers_them() {
     assert_eq!(get(&cache, &key, PLAIN, 2).unwrap(), b"plain");
     assert_eq!(get(&cache, &key, DNSSEC, 2).unwrap(), b"signed");
     assert_eq!(get(&cache, &key, UNCHECKED, 2), None);
-    cache.insert(&key, Variants::ALL, b"unsigned now", 60, 1);
+    cache.store(&key, Variants::ALL, b"unsigned now", 60, 1);
     for variant in [PLAIN, DNSSEC, UNCHECKED] {
         assert_eq!(get(&cache, &key, variant, 2).unwrap(), b"unsigned now");
     }
@@ -123,11 +123,11 @@ fn a_large_answer_replaces_a_small_one_and_the_other_way_round() {
     let name = name("big.example");
     let key = key(&name);
     let large = vec![7; 30_000];
-    cache.insert(&key, Variants::ALL, b"small", 60, 1);
-    cache.insert(&key, Variants::ALL, &large, 60, 1);
+    cache.store(&key, Variants::ALL, b"small", 60, 1);
+    cache.store(&key, Variants::ALL, &large, 60, 1);
     assert_eq!(get(&cache, &key, PLAIN, 2).unwrap(), large);
     assert_eq!(cache.stats().entries, 1);
-    cache.insert(&key, Variants::ALL, b"small", 60, 1);
+    cache.store(&key, Variants::ALL, b"small", 60, 1);
     assert_eq!(get(&cache, &key, PLAIN, 2).unwrap(), b"small");
     assert_eq!(cache.stats().entries, 1);
 }
@@ -137,17 +137,17 @@ fn what_cannot_be_stored_is_declined() {
     let cache = Cache::new(8 << 20);
     let name = name("example");
     assert_eq!(
-        cache.insert(&key(&name), Variants::ALL, &vec![0; 65_400], 60, 1),
+        cache.store(&key(&name), Variants::ALL, &vec![0; 65_400], 60, 1),
         Inserted::Declined
     );
     assert_eq!(
-        cache.insert(&key(&name), Variants::ALL, b"no life", 0, 1),
+        cache.store(&key(&name), Variants::ALL, b"no life", 0, 1),
         Inserted::Declined
     );
     assert!(Key::new(&name, 1, 256, 0).is_none());
     let none = Cache::new(4095);
     assert_eq!(
-        none.insert(&key(&name), Variants::ALL, b"x", 60, 1),
+        none.store(&key(&name), Variants::ALL, b"x", 60, 1),
         Inserted::Declined
     );
     assert_eq!(get(&none, &key(&name), PLAIN, 1), None);
@@ -164,7 +164,7 @@ fn memory_stays_within_the_bound_and_a_full_cache_admits() {
         let name = name(&format!("host-{i}.example.com"));
         let stored = vec![i as u8; 20 + i as usize % 300];
         assert!(matches!(
-            cache.insert(&key(&name), Variants::ALL, &stored, 600, 1),
+            cache.store(&key(&name), Variants::ALL, &stored, 600, 1),
             Inserted::Stored { .. }
         ));
         assert_eq!(
@@ -187,7 +187,7 @@ fn expired_entries_go_before_live_ones() {
     let cache = Cache::new(4096);
     for i in 0..30 {
         let name = name(&format!("short{i:02}"));
-        cache.insert(
+        cache.store(
             &key(&name),
             Variants::ALL,
             &[1; 40],
@@ -197,7 +197,7 @@ fn expired_entries_go_before_live_ones() {
     }
     for i in 0..15 {
         let name = name(&format!("later{i:02}"));
-        cache.insert(&key(&name), Variants::ALL, &[2; 40], 1000, 20);
+        cache.store(&key(&name), Variants::ALL, &[2; 40], 1000, 20);
     }
     assert_eq!(cache.stats().evicted, 0);
     for i in (1..30).step_by(2) {
@@ -213,7 +213,7 @@ fn flush_removes_what_is_chosen() {
     let cache = Cache::new(1 << 20);
     for i in 0..100 {
         for zone in ["a", "b"] {
-            cache.insert(
+            cache.store(
                 &key(&name(&format!("host{i}.{zone}"))),
                 Variants::ALL,
                 b"x",
@@ -236,7 +236,7 @@ fn an_a_record_takes_at_most_160_bytes_all_told() {
     for i in 0..400_000u32 {
         let name = name(&format!("host{i:06}.example"));
         assert_eq!(name.len(), 20);
-        cache.insert(&key(&name), Variants::ALL, &stored, 600, 1);
+        cache.store(&key(&name), Variants::ALL, &stored, 600, 1);
     }
     let stats = cache.stats();
     let each = stats.bound_bytes / stats.entries;
@@ -285,7 +285,7 @@ fn hit_ratio(scan: bool) -> f64 {
         let name = name(&format!("host{number:07}.example"));
         let hit = get_len(&cache, &name);
         if !hit {
-            cache.insert(&key(&name), Variants::ALL, &[1; 48], 600, 1);
+            cache.store(&key(&name), Variants::ALL, &[1; 48], 600, 1);
         }
         if !scanning && round > 100_000 {
             asked += 1;
@@ -341,7 +341,7 @@ fn readers_and_writers_never_see_a_torn_answer() {
                         let len = 8 + (version % 7) as usize * 50;
                         content(number, version, &mut bytes[..len]);
                         let name = name(&format!("n{number}"));
-                        cache.insert(&key(&name), Variants::ALL, &bytes[..len], 1000, 1);
+                        cache.store(&key(&name), Variants::ALL, &bytes[..len], 1000, 1);
                     }
                 })
             })

@@ -1,0 +1,286 @@
+use std::ops::ControlFlow;
+
+use sluicegate_conf::AccessAction;
+use sluicegate_dns::{
+    HEADER_BYTES, Query, QueryError, Rendered, Stored, rcode, render, rtype, write_error,
+    write_rcode,
+};
+use sluicegate_telemetry::{Counter, DropReason};
+
+use crate::alias::Aliased;
+use crate::local::LocalAnswer;
+use crate::{Context, Request, Transport, Verdict};
+
+/// One query and the rules that hold for its client.
+pub(crate) struct Exchange<'a> {
+    pub(crate) context: &'a Context<'a>,
+    request: &'a Request,
+    action: AccessAction,
+}
+
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(context: &'a Context<'a>, request: &'a Request) -> Self {
+        Self {
+            context,
+            request,
+            action: context.policy.acl.action(request.client.ip()),
+        }
+    }
+
+    /// Lets a query in, or says what becomes of it.
+    #[inline]
+    pub(crate) fn admit(
+        &self,
+        query: &Result<Query, QueryError>,
+        buf: &mut [u8],
+        query_len: usize,
+    ) -> ControlFlow<Verdict, Query> {
+        if self.request.client.port() == 0 {
+            return ControlFlow::Break(Verdict::Drop(DropReason::Malformed)); // no reply can be sent there
+        }
+        match self.action {
+            AccessAction::Deny => return ControlFlow::Break(Verdict::Drop(DropReason::Denied)),
+            AccessAction::Refuse => return ControlFlow::Break(self.refuse_bare(buf, query_len)),
+            _ => {}
+        }
+        let query = match query {
+            Ok(query) if has_room(query, buf) => query,
+            Ok(_) => return ControlFlow::Break(Verdict::Drop(DropReason::Malformed)),
+            Err(error) => return ControlFlow::Break(self.report(error, buf)),
+        };
+        match query.qtype {
+            rtype::AXFR | rtype::IXFR => {
+                ControlFlow::Break(self.echo(rcode::REFUSED, Counter::Refused, buf, query_len))
+            }
+            _ if is_meta(query.qtype) => {
+                ControlFlow::Break(self.echo(rcode::FORMERR, Counter::QueryErrors, buf, query_len))
+            }
+            _ => ControlFlow::Continue(*query),
+        }
+    }
+
+    /// Answers from CHAOS and local data, or says under which name to go on.
+    #[inline]
+    pub(crate) fn local(
+        &self,
+        query: &Query,
+        buf: &mut [u8],
+    ) -> ControlFlow<Verdict, Option<Aliased<'a>>> {
+        let policy = self.context.policy;
+        if let Some(stored) = policy.chaos.find(query) {
+            return ControlFlow::Break(self.local_reply(stored, query, buf));
+        }
+        ControlFlow::Break(
+            match policy
+                .local
+                .find(query.name.as_bytes(), query.qtype, query.qclass)
+            {
+                LocalAnswer::None => return ControlFlow::Continue(None),
+                LocalAnswer::Alias(alias) => match Aliased::new(alias, &query.name) {
+                    Some(aliased) => return ControlFlow::Continue(Some(aliased)),
+                    None => self.local_code(YXDOMAIN, query, buf),
+                },
+                LocalAnswer::Records(stored) => self.local_reply(stored, query, buf),
+                LocalAnswer::Negative { stored, apex_len } => {
+                    let verdict = self.local_reply(stored, query, buf);
+                    point_to_apex(query, apex_len, buf);
+                    verdict
+                }
+                LocalAnswer::Empty(code) => self.local_code(code, query, buf),
+                LocalAnswer::Drop => Verdict::Drop(DropReason::LocalDeny),
+            },
+        )
+    }
+
+    /// The alias that a client waits behind.
+    pub(crate) fn aliased(&self, query: &Query) -> Option<Aliased<'a>> {
+        match self
+            .context
+            .policy
+            .local
+            .find(query.name.as_bytes(), query.qtype, query.qclass)
+        {
+            LocalAnswer::Alias(alias) => Aliased::new(alias, &query.name),
+            _ => None,
+        }
+    }
+
+    /// Refuses clients that may have local data only, or may not ask without RD. Where access control says
+    /// so, RD counts as set from here on.
+    #[inline]
+    pub(crate) fn refuse_recursion(&self, query: &mut Query, buf: &mut [u8]) -> Option<Verdict> {
+        self.set_recursion(query);
+        match self.action {
+            AccessAction::DenyNonLocal => return Some(Verdict::Drop(DropReason::Denied)),
+            AccessAction::RefuseNonLocal => return Some(self.refuse_bare(buf, HEADER_BYTES)),
+            // Without cookies only a stream proves who the client is: tell it to come back over one.
+            AccessAction::AllowCookie if self.request.transport == Transport::Udp => {
+                let len = self.code(rcode::NOERROR, query, buf);
+                buf[2] |= TC;
+                self.count(Counter::Truncated);
+                return Some(Verdict::Reply(len));
+            }
+            _ => {}
+        }
+        if !query.rd && self.action != AccessAction::AllowSnoop {
+            return Some(self.refuse(query, buf));
+        }
+        if self.context.policy.limits.deny_any && query.qtype == rtype::ANY {
+            return Some(Verdict::Reply(self.code(rcode::NOTIMP, query, buf)));
+        }
+        None
+    }
+
+    /// Where access control says so, RD counts as set.
+    pub(crate) fn set_recursion(&self, query: &mut Query) {
+        query.rd |= self.action == AccessAction::AllowSetrd;
+    }
+
+    /// REFUSED, with the question.
+    pub(crate) fn refuse(&self, query: &Query, buf: &mut [u8]) -> Verdict {
+        self.count(Counter::Refused);
+        Verdict::Reply(self.code(rcode::REFUSED, query, buf))
+    }
+
+    /// SERVFAIL; its length.
+    pub(crate) fn fail(&self, query: &Query, buf: &mut [u8]) -> usize {
+        self.code(rcode::SERVFAIL, query, buf)
+    }
+
+    /// Writes a stored answer, behind the local CNAME that led to it if there is one; its length.
+    #[inline]
+    pub(crate) fn write(
+        &self,
+        stored: Stored<'_>,
+        query: &Query,
+        aliased: Option<&Aliased<'_>>,
+        buf: &mut [u8],
+        age_secs: u32,
+    ) -> usize {
+        let options = self
+            .context
+            .policy
+            .limits
+            .render_options(query, self.request, age_secs);
+        let Rendered { len, truncated } = match aliased {
+            None => render(stored, query, buf, &options),
+            Some(aliased) => aliased.alias.render(stored, query, buf, &options),
+        };
+        if truncated {
+            self.count(Counter::Truncated);
+        }
+        len
+    }
+
+    /// The reply to what is no good query; `None`: silence.
+    pub(crate) fn write_error(&self, error: &QueryError, buf: &mut [u8]) -> Option<usize> {
+        write_error(buf, error, self.context.policy.limits.udp_size())
+    }
+
+    fn report(&self, error: &QueryError, buf: &mut [u8]) -> Verdict {
+        match self.write_error(error, buf) {
+            Some(len) => {
+                self.count(Counter::QueryErrors);
+                Verdict::Reply(len)
+            }
+            None => Verdict::Drop(silence(error)),
+        }
+    }
+
+    fn local_reply(&self, stored: &[u8], query: &Query, buf: &mut [u8]) -> Verdict {
+        let Some(stored) = Stored::new(stored) else {
+            return Verdict::Reply(self.fail(query, buf));
+        };
+        self.count(Counter::LocalAnswers);
+        Verdict::Reply(self.write(stored, query, None, buf, 0))
+    }
+
+    /// A local answer without records: AA is set.
+    fn local_code(&self, code: u16, query: &Query, buf: &mut [u8]) -> Verdict {
+        self.count(Counter::LocalAnswers);
+        let len = self.code(code, query, buf);
+        buf[2] |= AA;
+        Verdict::Reply(len)
+    }
+
+    fn code(&self, code: u16, query: &Query, buf: &mut [u8]) -> usize {
+        write_rcode(
+            buf,
+            query,
+            code,
+            &self
+                .context
+                .policy
+                .limits
+                .render_options(query, self.request, 0),
+        )
+    }
+
+    /// REFUSED as a header alone, whatever else the message holds: as Unbound answers those whom access
+    /// control turns away.
+    fn refuse_bare(&self, buf: &mut [u8], query_len: usize) -> Verdict {
+        let Some(header) = buf[..query_len].first_chunk_mut::<HEADER_BYTES>() else {
+            return Verdict::Drop(DropReason::Short);
+        };
+        if header[2] & QR != 0 {
+            return Verdict::Drop(DropReason::Response);
+        }
+        header[2] = (header[2] | QR) & !TC;
+        header[3] = header[3] & !RCODE | rcode::REFUSED as u8;
+        header[4..].fill(0);
+        self.count(Counter::Refused);
+        Verdict::Reply(HEADER_BYTES)
+    }
+
+    /// The message itself with QR and a response code: Unbound's answer to types that are no questions.
+    fn echo(&self, code: u16, counter: Counter, buf: &mut [u8], query_len: usize) -> Verdict {
+        buf[2] |= QR;
+        buf[3] = buf[3] & !RCODE | code as u8;
+        self.count(counter);
+        Verdict::Reply(query_len)
+    }
+
+    fn count(&self, counter: Counter) {
+        self.context.counters.count(counter);
+    }
+}
+
+/// Whether the buffer holds any reply: header, question, and the largest OPT record.
+pub(crate) fn has_room(query: &Query, buf: &[u8]) -> bool {
+    buf.len() >= HEADER_BYTES + query.question_len + MAX_OPT_BYTES
+}
+
+/// Types that ask for something other than data: OPT, and all from 128 up but ANY and those that are
+/// assigned behind it (RFC 6895, 3.1). Transfers are refused before.
+fn is_meta(qtype: u16) -> bool {
+    qtype == rtype::OPT || (128..=254).contains(&qtype)
+}
+
+fn silence(error: &QueryError) -> DropReason {
+    match error {
+        QueryError::Short => DropReason::Short,
+        QueryError::Response => DropReason::Response,
+        _ => DropReason::Malformed,
+    }
+}
+
+/// The SOA record of a negative answer belongs to the zone, whose name is the end of the question's: the
+/// stored answer points to the whole of it.
+fn point_to_apex(query: &Query, apex_len: u8, buf: &mut [u8]) {
+    let has_authority = buf[8..10] != [0, 0];
+    if has_authority {
+        let apex = HEADER_BYTES + query.name.as_bytes().len() - usize::from(apex_len);
+        let owner = HEADER_BYTES + query.question_len;
+        buf[owner..owner + 2].copy_from_slice(&(POINTER | apex as u16).to_be_bytes());
+    }
+}
+
+const QR: u8 = 0x80;
+const AA: u8 = 0x04;
+const TC: u8 = 0x02;
+const RCODE: u8 = 0x0f;
+const POINTER: u16 = 0xc000;
+/// A redirect made the name too long (RFC 6672, 2.2).
+const YXDOMAIN: u16 = 6;
+/// Our largest OPT record: 11 bytes, an extended error with its text, a keep-alive.
+const MAX_OPT_BYTES: usize = 160;

@@ -1,0 +1,138 @@
+use sluicegate_conf::{At, Config, LocalZoneType};
+use sluicegate_dns::{class, rcode, rtype};
+
+use super::store::null_answer;
+use super::tree::{Found, Tree, Zone};
+use super::zones::{LocalError, Zones};
+use crate::alias::Alias;
+
+/// The local zones of all classes.
+#[derive(Debug)]
+pub(crate) struct LocalZones {
+    /// IN first: nearly every question is of that class.
+    trees: Vec<(u16, Tree)>,
+    /// What `always_null` answers, for A and for AAAA.
+    null: [Vec<u8>; 2],
+}
+
+/// What local data says to a question.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LocalAnswer<'a> {
+    /// Nothing: the question is not local.
+    None,
+    /// These records.
+    Records(&'a [u8]),
+    /// A negative answer with the SOA record of the zone, whose name has so many bytes.
+    Negative { stored: &'a [u8], apex_len: u8 },
+    /// A response code, AA set, and no records.
+    Empty(u16),
+    /// No answer.
+    Drop,
+    /// The CNAME of a redirect zone: what it points to is not local and is to be resolved.
+    Alias(Alias<'a>),
+}
+
+impl LocalZones {
+    /// Compiles the zones. Lines in error are left out and told.
+    pub(crate) fn build(config: &Config) -> (Self, Vec<At<LocalError>>) {
+        let (zones, errors) = Zones::build(config);
+        let mut trees: Vec<_> = zones
+            .zones
+            .into_iter()
+            .map(|(class, zones)| (class, Tree::build(class, zones)))
+            .collect();
+        trees.sort_by_key(|(class, _)| (*class != class::IN, *class));
+        let null =
+            [rtype::A, rtype::AAAA].map(|qtype| null_answer(qtype, class::IN).unwrap_or_default());
+        (Self { trees, null }, errors)
+    }
+
+    /// The local answer for a question; `name` is the lower-cased wire form.
+    #[inline]
+    pub(crate) fn find(&self, name: &[u8], qtype: u16, qclass: u16) -> LocalAnswer<'_> {
+        let Some((_, tree)) = self.trees.iter().find(|(class, _)| *class == qclass) else {
+            return LocalAnswer::None;
+        };
+        match tree.find(name, qtype) {
+            Some(found) => self.decide(tree, &found, qtype),
+            None => LocalAnswer::None,
+        }
+    }
+
+    fn decide<'a>(&'a self, tree: &'a Tree, found: &Found<'a>, qtype: u16) -> LocalAnswer<'a> {
+        use LocalZoneType as Kind;
+        let zone = found.zone;
+        // A redirect zone answers for every name below it with the data of its apex.
+        let redirect = matches!(zone.kind, Kind::Redirect | Kind::InformRedirect);
+        let data = if redirect {
+            tree.apex_data(zone)
+        } else {
+            found.data
+        };
+        let before_data = matches!(
+            zone.kind,
+            Kind::AlwaysRefuse
+                | Kind::AlwaysTransparent
+                | Kind::AlwaysNxdomain
+                | Kind::AlwaysNodata
+                | Kind::AlwaysDeny
+                | Kind::BlockA
+                | Kind::BlockAaaa
+        );
+        if !before_data && let Some(answer) = data.and_then(|data| data.answer(qtype)) {
+            return match &zone.alias {
+                Some((ttl_secs, target)) if qtype != rtype::CNAME => LocalAnswer::Alias(Alias {
+                    ttl_secs: *ttl_secs,
+                    target,
+                }),
+                _ => LocalAnswer::Records(tree.stored(answer)),
+            };
+        }
+        let negative = |code| negative(tree, zone, code);
+        match zone.kind {
+            Kind::Deny | Kind::AlwaysDeny | Kind::InformDeny => LocalAnswer::Drop,
+            Kind::Refuse | Kind::AlwaysRefuse => LocalAnswer::Empty(rcode::REFUSED),
+            Kind::Redirect | Kind::InformRedirect | Kind::AlwaysNodata => negative(rcode::NOERROR),
+            Kind::Static if data.is_some() => negative(rcode::NOERROR),
+            Kind::Static | Kind::AlwaysNxdomain => negative(rcode::NXDOMAIN),
+            Kind::AlwaysNull => match qtype {
+                rtype::A => LocalAnswer::Records(&self.null[0]),
+                rtype::AAAA => LocalAnswer::Records(&self.null[1]),
+                _ => LocalAnswer::Empty(rcode::NOERROR),
+            },
+            Kind::BlockA | Kind::BlockAWdata if qtype == rtype::A => negative(rcode::NOERROR),
+            Kind::BlockAaaa | Kind::BlockAaaaWdata if qtype == rtype::AAAA => {
+                negative(rcode::NOERROR)
+            }
+            Kind::TypeTransparent
+            | Kind::AlwaysTransparent
+            | Kind::BlockA
+            | Kind::BlockAaaa
+            | Kind::BlockAWdata
+            | Kind::BlockAaaaWdata => LocalAnswer::None,
+            // The name has other data: it is known not to have this type. `noview` means something in
+            // views only, and `nodefault` never gets here.
+            Kind::Transparent | Kind::Inform | Kind::Noview | Kind::Nodefault => match data {
+                Some(data) if !data.is_empty() => negative(rcode::NOERROR),
+                _ => LocalAnswer::None,
+            },
+        }
+    }
+}
+
+fn negative<'a>(tree: &'a Tree, zone: &Zone, code: u16) -> LocalAnswer<'a> {
+    match zone.negative {
+        Some([nodata, nxdomain]) => LocalAnswer::Negative {
+            stored: tree.stored(if code == rcode::NXDOMAIN {
+                nxdomain
+            } else {
+                nodata
+            }),
+            apex_len: zone.apex_len,
+        },
+        None => LocalAnswer::Empty(code),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! Local zones and local data, answered as Unbound answers them.
+
+mod data;
+mod defaults;
+mod location;
+mod name;
+mod rdata;
+mod record;
+mod store;
+mod tree;
+mod zones;
+
+pub(crate) use data::{LocalAnswer, LocalZones};
+pub use rdata::RdataError;
+pub use record::RecordError;
+pub use zones::LocalError;

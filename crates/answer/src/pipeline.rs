@@ -1,0 +1,191 @@
+//! The way of a query: access control, types and CHAOS, local data, cache, verdict; as in Unbound.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
+use sluicegate_dns::{Query, QueryError, Stored};
+use sluicegate_telemetry::{Counter, Counters};
+
+use crate::alias::Aliased;
+use crate::cache::{Cache, Key, Place, Variant};
+use crate::exchange::{Exchange, has_room};
+use crate::{Now, Policy, Question, Request, Resolution, Verdict};
+
+/// What a batch of queries is answered from.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The policy of the moment.
+    pub policy: &'a Policy,
+    /// What is remembered.
+    pub cache: &'a Cache,
+    /// The time.
+    pub now: Now,
+    /// The worker's own counters.
+    pub counters: &'a Counters,
+}
+
+/// A message that was looked at: its question, and where in the cache its answer would be.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared {
+    query: Result<Query, QueryError>,
+    place: Option<Place>,
+}
+
+/// Reads a message and starts to fetch what its answer needs. A batch is prepared as a whole before its
+/// first message is answered, so that the memory is on its way.
+#[inline]
+pub fn prepare(cache: &Cache, msg: &[u8]) -> Prepared {
+    let query = Query::parse(msg);
+    let place = query.as_ref().ok().and_then(|query| {
+        let key = Key::new(query.name.as_bytes(), query.qtype, query.qclass, VIEW)?;
+        let place = cache.place(&key);
+        std::hint::black_box(cache.touch(place));
+        Some(place)
+    });
+    Prepared { query, place }
+}
+
+/// Decides what becomes of the message in `buf[..query_len]`, and writes the reply, if it is known, over it.
+///
+/// Allocates nothing and takes no lock. Counts cache hits and misses, local answers, refusals, query errors
+/// and truncated replies; what happens to the verdict is the worker's to count.
+#[inline]
+pub fn answer(
+    context: &Context<'_>,
+    request: &Request,
+    buf: &mut [u8],
+    query_len: usize,
+) -> Verdict {
+    let query_len = query_len.min(buf.len());
+    let prepared = prepare(context.cache, &buf[..query_len]);
+    answer_prepared(context, &prepared, request, buf, query_len)
+}
+
+/// As [`answer`], for a message that was prepared and has not changed since.
+pub fn answer_prepared(
+    context: &Context<'_>,
+    prepared: &Prepared,
+    request: &Request,
+    buf: &mut [u8],
+    query_len: usize,
+) -> Verdict {
+    let exchange = Exchange::new(context, request);
+    let mut query = match exchange.admit(&prepared.query, buf, query_len) {
+        ControlFlow::Continue(query) => query,
+        ControlFlow::Break(verdict) => return verdict,
+    };
+    let aliased = match exchange.local(&query, buf) {
+        ControlFlow::Continue(aliased) => aliased,
+        ControlFlow::Break(verdict) => return verdict,
+    };
+    if let Some(verdict) = exchange.refuse_recursion(&mut query, buf) {
+        return verdict;
+    }
+    if let Some(len) = from_cache(&exchange, prepared.place, &query, aliased.as_ref(), buf) {
+        context.counters.count(Counter::CacheHits);
+        return Verdict::Reply(len);
+    }
+    if !query.rd {
+        return exchange.refuse(&query, buf); // the client may look into the cache, not have it filled
+    }
+    context.counters.count(Counter::CacheMisses);
+    let name = aliased.map_or(query.name, |aliased| aliased.target);
+    Verdict::Miss(Question {
+        name,
+        qtype: query.qtype,
+        qclass: query.qclass,
+        cd: query.cd,
+    })
+}
+
+/// Writes the reply to a client that has waited for this answer over its query in `buf[..query_len]`; its
+/// length. The bytes are those of a later hit.
+pub fn finish(
+    context: &Context<'_>,
+    resolution: &Resolution,
+    request: &Request,
+    buf: &mut [u8],
+    query_len: usize,
+) -> usize {
+    let exchange = Exchange::new(context, request);
+    let query = match waiting_query(&exchange, buf, query_len) {
+        Ok(query) => query,
+        Err(len) => return len,
+    };
+    let aliased = exchange.aliased(&query);
+    let target = aliased
+        .as_ref()
+        .map_or(&query.name, |aliased| &aliased.target);
+    match resolution
+        .stored(variant(&query))
+        .filter(|_| *target == resolution.question().name)
+    {
+        Some(stored) => exchange.write(stored, &query, aliased.as_ref(), buf, 0),
+        // The local zones have changed under the waiting client.
+        None => exchange.fail(&query, buf),
+    }
+}
+
+/// Writes SERVFAIL over the query in `buf[..query_len]`: nothing was found, or not in time. Its length.
+pub fn fail(context: &Context<'_>, request: &Request, buf: &mut [u8], query_len: usize) -> usize {
+    let exchange = Exchange::new(context, request);
+    match waiting_query(&exchange, buf, query_len) {
+        Ok(query) => exchange.fail(&query, buf),
+        Err(len) => len,
+    }
+}
+
+/// The query of a client that has waited, as it was when it came; or the length of an error reply, should
+/// the buffer not hold it any more.
+fn waiting_query(
+    exchange: &Exchange<'_>,
+    buf: &mut [u8],
+    query_len: usize,
+) -> Result<Query, usize> {
+    let query_len = query_len.min(buf.len());
+    match Query::parse(&buf[..query_len]) {
+        Ok(mut query) if has_room(&query, buf) => {
+            exchange.set_recursion(&mut query);
+            Ok(query)
+        }
+        Ok(_) => Err(0),
+        Err(error) => Err(exchange.write_error(&error, buf).unwrap_or(0)),
+    }
+}
+
+/// The reply from the cache, if it is there. `place` is that of the query's own name.
+#[inline]
+fn from_cache(
+    exchange: &Exchange<'_>,
+    place: Option<Place>,
+    query: &Query,
+    aliased: Option<&Aliased<'_>>,
+    buf: &mut [u8],
+) -> Option<usize> {
+    let Context { cache, now, .. } = exchange.context;
+    let name = aliased.map_or(&query.name, |aliased| &aliased.target);
+    let key = Key::new(name.as_bytes(), query.qtype, query.qclass, VIEW)?;
+    let place = place
+        .filter(|_| aliased.is_none())
+        .unwrap_or_else(|| cache.place(&key));
+    SCRATCH.with_borrow_mut(|scratch| {
+        let hit = cache.lookup(place, &key, variant(query), now.secs, scratch)?;
+        Some(exchange.write(Stored::new(hit.stored)?, query, aliased, buf, hit.age_secs))
+    })
+}
+
+fn variant(query: &Query) -> Variant {
+    Variant {
+        dnssec_ok: query.dnssec_ok(),
+        checking_disabled: query.cd,
+    }
+}
+
+thread_local! {
+    /// Where an answer is copied to from the cache, before it is known to be whole. In the thread's own
+    /// zeroed memory, so that it costs nothing to have and no allocation to use.
+    static SCRATCH: RefCell<[u8; Cache::SCRATCH_BYTES]> = const { RefCell::new([0; Cache::SCRATCH_BYTES]) };
+}
+
+/// The view that every client is in, until there are views.
+pub(crate) const VIEW: u16 = 0;

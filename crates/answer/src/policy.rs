@@ -1,0 +1,79 @@
+use arc_swap::ArcSwap;
+use sluicegate_conf::{Config, Span};
+
+use crate::cache::Cache;
+use crate::chaos::Chaos;
+use crate::local::{LocalError, LocalZones};
+use crate::{Acl, Limits};
+
+/// Everything that decides an answer but the cache: immutable, made from one configuration.
+#[derive(Debug)]
+pub struct Policy {
+    pub(crate) acl: Acl,
+    pub(crate) local: LocalZones,
+    pub(crate) chaos: Chaos,
+    pub(crate) limits: Limits,
+}
+
+/// A mistake in the configuration that shows only when it is compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct PolicyError {
+    /// Where it stands.
+    pub at: Span,
+    /// What is wrong.
+    pub what: LocalError,
+}
+
+impl Policy {
+    /// Compiles a configuration.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake in local zones and local data, in the order of the file.
+    pub fn build(config: &Config) -> Result<Self, Vec<PolicyError>> {
+        let (local, errors) = LocalZones::build(config);
+        if !errors.is_empty() {
+            return Err(errors
+                .into_iter()
+                .map(|error| PolicyError {
+                    at: error.at,
+                    what: error.value,
+                })
+                .collect());
+        }
+        Ok(Self {
+            acl: Acl::new(
+                config.access_control.iter().map(|rule| rule.value),
+                config.do_ip6,
+            ),
+            local,
+            chaos: Chaos::new(&config.chaos),
+            limits: Limits::new(config),
+        })
+    }
+
+    /// The limits that this policy sets to messages and to what is stored.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// The server's mind: the policy of the moment, and what it remembers.
+#[derive(Debug)]
+pub struct Brain {
+    /// Exchanged as a whole by a reload.
+    pub policy: ArcSwap<Policy>,
+    /// Kept over reloads.
+    pub cache: Cache,
+}
+
+impl Brain {
+    /// A brain with an empty cache of at most `cache_bytes`.
+    pub fn new(policy: Policy, cache_bytes: u64) -> Self {
+        Self {
+            policy: ArcSwap::from_pointee(policy),
+            cache: Cache::new(cache_bytes),
+        }
+    }
+}

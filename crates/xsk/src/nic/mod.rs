@@ -1,0 +1,20 @@
+//! What network interfaces there are, what they can do, and when that changes. Needs no privileges.
+//!
+//! Everything is asked in the network namespace of the calling thread, and is a snapshot. The sources are rtnetlink
+//! (interfaces and addresses), the generic netlink family `netdev` (XDP features, Linux 6.3 and later), the ethtool
+//! ioctls (channels, ring sizes, driver) and sysfs (NUMA node).
+
+mod ethtool;
+mod features;
+mod link;
+mod message;
+mod monitor;
+mod query;
+mod snapshot;
+
+pub use ethtool::{Channels, RingSizes};
+pub use features::XdpFeatures;
+pub use link::{Address, Attached, AttachedMode, Link, addresses, links};
+pub use monitor::Monitor;
+pub use query::NicError;
+pub use snapshot::{Nic, NicCaps};

@@ -1,0 +1,14 @@
+//! XDP programs: loaded from an object file, attached by `bpf_link`, tried out without a network.
+//!
+//! The object is parsed and its maps are made by aya. Attaching is done here, by `BPF_LINK_CREATE` and by nothing else, so
+//! that the program goes when the last file descriptor of its [`AttachedLink`] does, whatever ends the process.
+
+mod attach;
+mod error;
+mod map;
+mod program;
+
+pub use attach::{AttachMode, AttachedLink};
+pub use error::{AttachError, LoadError, MapError, TestError};
+pub use map::{Map, XskMap};
+pub use program::{LoadOptions, Program, TestOptions, TestOutcome, XdpAction};

@@ -1,0 +1,24 @@
+//! System calls and kernel structures, behind functions that are safe to call.
+//!
+//! This is one of the modules where unsafe code is allowed. What leaves it is safe: file descriptors are owned, memory is
+//! bounded, and numbers from the kernel are checked by whoever asked for them.
+
+mod abi;
+mod bpf;
+mod errno;
+mod mapping;
+mod net;
+mod socket;
+
+pub(crate) use abi::{Descriptor, MapUpdate, RingKind, RingLayout, UmemRegistration};
+pub(crate) use bpf::BpfMap;
+#[cfg(feature = "loader")]
+pub(crate) use bpf::{
+    AttachFlags, TestContext, link_create_xdp, link_info, link_update, program_name, test_run,
+};
+pub use errno::Errno;
+pub(crate) use mapping::{Advice, Mapping};
+pub(crate) use net::{
+    ETHTOOL_WORDS, EthtoolGet, NetlinkSocket, ethtool_get, memlock_limit_bytes, ready,
+};
+pub(crate) use socket::{BindFlags, XdpSocket};

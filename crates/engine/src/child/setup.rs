@@ -227,10 +227,19 @@ fn refusal(said: &[String], path: &str, error: &str) -> SetupError {
             };
         }
     }
-    let message = if said.is_empty() {
+    // Errors explain; what else it said while it started does not.
+    let mut errors: Vec<&str> = said
+        .iter()
+        .map(String::as_str)
+        .filter(|text| text.contains("error: "))
+        .collect();
+    if errors.is_empty() {
+        errors = said.iter().map(String::as_str).collect();
+    }
+    let message = if errors.is_empty() {
         error.to_owned()
     } else {
-        said.join("; ")
+        errors.join("; ")
     };
     SetupError::Refused { line: 0, message }
 }
@@ -319,7 +328,11 @@ mod tests {
 
     #[test]
     fn other_errors_come_whole() {
-        let lines = said(&["error: trust anchor bad", "error: initialization failed"]);
+        let lines = said(&[
+            "notice: init",
+            "error: trust anchor bad",
+            "error: initialization failed",
+        ]);
         let SetupError::Refused { line, message } = refusal(&lines, "/proc/self/fd/5", "init")
         else {
             panic!("not refused")

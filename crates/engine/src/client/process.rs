@@ -101,14 +101,6 @@ impl Process {
     ) -> io::Result<Self> {
         let (control, control_theirs) = socket_pair()?;
         let (log, log_theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        let child = Command::new(&options.program)
-            .args(&options.arguments)
-            .stdin(Stdio::from(control_theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(log_theirs))
-            .spawn()?;
-        let pid = Pid::from_child(&child);
-        let mut body = Unattended(Some(child));
         let now = Instant::now();
         let mut links = Vec::with_capacity(options.threads);
         let mut theirs = vec![file_with(conf_text)?];
@@ -117,8 +109,17 @@ impl Process {
             links.push(Link::new(socket, now));
             theirs.push(socket_theirs);
         }
+        // Before the process is there: one that ends at once could not take it any more.
         let limit = u32::try_from(options.questions_per_thread).unwrap_or(u32::MAX);
         send_start(&control, limit, &theirs)?;
+        let child = Command::new(&options.program)
+            .args(&options.arguments)
+            .stdin(Stdio::from(control_theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(log_theirs))
+            .spawn()?;
+        let pid = Pid::from_child(&child);
+        let mut body = Unattended(Some(child));
         let exit = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
 
         let add = |fd: BorrowedFd<'_>, part: Part| {

@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
-use sluicegate_engine::{Client, Failure, Overloaded, Question, Security, StartError};
+use sluicegate_engine::{
+    Client, EngineOptions, Failure, Overloaded, Question, Security, StartError,
+};
 
 use crate::rig::{Rig, contains, counts, options, question};
 use crate::trial;
@@ -42,6 +44,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             "several_threads_share_the_caches",
             several_threads_share_the_caches,
         ),
+        trial("the_most_threads_start", the_most_threads_start),
         trial(
             "a_refused_configuration_says_why",
             a_refused_configuration_says_why,
@@ -282,6 +285,24 @@ fn several_threads_share_the_caches() {
         .unwrap()
         .count();
     assert_eq!(threads, 4);
+}
+
+fn the_most_threads_start() {
+    let upstream = Upstream::start(ADDRESS);
+    let mut options = options(&upstream.conf());
+    options.threads = EngineOptions::MAX_THREADS;
+    let mut rig = Rig::start(options);
+    assert_eq!(
+        rig.client.summary().threads as usize,
+        EngineOptions::MAX_THREADS
+    );
+    for number in 0..50 {
+        assert_eq!(
+            rig.resolve(&question(&format!("www.zone{number}.example")))
+                .rcode,
+            0
+        );
+    }
 }
 
 fn a_refused_configuration_says_why() {

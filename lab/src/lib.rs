@@ -5,7 +5,8 @@
 //! - [`peers`]: other people's servers and clients, from Debian packages unpacked into a private folder;
 //! - [`wire`]: DNS messages and Ethernet frames made and read by hand, right and wrong ones;
 //! - [`upstream`]: a server that answers what the test wants;
-//! - [`server`]: Sluicegate itself, started on a configuration.
+//! - [`server`]: Sluicegate itself, started on a configuration;
+//! - [`scene`]: the usual three hosts with all of that.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::missing_panics_doc,
@@ -15,6 +16,7 @@
 pub mod harness;
 pub mod netns;
 pub mod peers;
+pub mod scene;
 pub mod server;
 pub mod upstream;
 pub mod wire;

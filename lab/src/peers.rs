@@ -1,4 +1,4 @@
-//! Other people's servers and clients, for tests side by side: from Debian packages that `make peers` downloads and
+//! Other people's servers and clients, for tests side by side: from Debian packages that `scripts/peers.sh` downloads and
 //! unpacks into `.peers/` of the workspace (or `$SLUICEGATE_PEERS`), never installed, never started as services.
 
 use std::env;
@@ -41,8 +41,8 @@ pub fn find(name: &str) -> Option<PathBuf> {
 
 /// A command that runs the program `name` with its own libraries, still without arguments.
 pub fn command(name: &str) -> Result<Command> {
-    let program =
-        find(name).with_context(|| format!("the program {name} is missing: run `make peers`"))?;
+    let program = find(name)
+        .with_context(|| format!("the program {name} is missing: run scripts/peers.sh"))?;
     let mut command = Command::new(program);
     command.env("LD_LIBRARY_PATH", library_path(&root()));
     Ok(command)

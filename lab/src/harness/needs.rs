@@ -27,10 +27,10 @@ impl Need {
             Need::Netns => namespaces_unusable(),
             Need::Peer(name) => peers::find(name)
                 .is_none()
-                .then(|| format!("needs the program {name}: run `make peers`")),
+                .then(|| format!("needs the program {name}: run scripts/peers.sh")),
             Need::Tool(name) => on_path(name)
                 .is_none()
-                .then(|| format!("needs the command {name}: run `make deps`")),
+                .then(|| format!("needs the command {name}: run scripts/deps.sh test")),
             Need::SharedData(name) => shared_data(name).is_none().then(|| {
                 format!("needs the data {name} of the folder shared beside the workspace")
             }),
@@ -52,7 +52,9 @@ fn namespaces_unusable() -> Option<String> {
         .get_or_init(|| {
             for tool in ["ip", "setpriv"] {
                 if on_path(tool).is_none() {
-                    return Some(format!("needs the command {tool}: run `make deps`"));
+                    return Some(format!(
+                        "needs the command {tool}: run scripts/deps.sh test"
+                    ));
                 }
             }
             match Netns::new()

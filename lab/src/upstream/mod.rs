@@ -14,10 +14,11 @@
 //! | `ttlN` | the TTL is N seconds, else 300 |
 //! | `delayN` | N milliseconds later |
 //! | `drop...` | nothing |
+//! | `lie...` | over UDP: first a forged answer (`203.0.113.66`) with another ID and one from another port, then the right one |
 //!
 //! On top of that [`Knobs`] can be turned while it runs.
 
 mod script;
 mod service;
 
-pub use service::{Counts, Knobs, Upstream};
+pub use service::{Counts, Knobs, Seen, Upstream};

@@ -41,7 +41,22 @@ struct State {
     udp: AtomicU64,
     tcp: AtomicU64,
     knobs: Mutex<Knobs>,
+    seen: Mutex<Vec<Seen>>,
 }
+
+/// A query over UDP as it came: where from, and with which ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Where it came from.
+    pub from: SocketAddr,
+    /// Its ID.
+    pub id: u16,
+}
+
+/// How many queries are remembered; later ones are only counted.
+const MAX_SEEN: usize = 10_000;
+/// The address of forged answers.
+const FORGED: [u8; 4] = [203, 0, 113, 66];
 
 /// How soon the service's threads see that they shall stop.
 const TICK: Duration = Duration::from_millis(50);
@@ -92,6 +107,15 @@ impl Upstream {
             tcp: self.state.tcp.load(Ordering::Relaxed),
         }
     }
+
+    /// The queries over UDP, the first 10,000 of them.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 impl Drop for Upstream {
@@ -106,6 +130,16 @@ impl Drop for Upstream {
 impl State {
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    fn remember(&self, from: SocketAddr, query: &[u8]) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = query.first_chunk().filter(|_| seen.len() < MAX_SEEN) {
+            seen.push(Seen {
+                from,
+                id: u16::from_be_bytes(*id),
+            });
+        }
     }
 
     fn knobs(&self) -> Knobs {
@@ -132,9 +166,13 @@ fn serve_udp(socket: UdpSocket, state: &Arc<State>) {
             continue;
         };
         state.udp.fetch_add(1, Ordering::Relaxed);
+        state.remember(from, &buffer[..length]);
         let Some((answer, delay)) = state.play(&buffer[..length], false) else {
             continue;
         };
+        if buffer[13..].to_ascii_lowercase().starts_with(b"lie") {
+            lie(&socket, &answer, from);
+        }
         if delay.is_zero() {
             let _ = socket.send_to(&answer, from);
             continue;
@@ -145,6 +183,23 @@ fn serve_udp(socket: UdpSocket, state: &Arc<State>) {
             let _ = socket.send_to(&answer, from);
         });
     }
+}
+
+/// Sends what an attacker might: the right question with a wrong ID, and the right ID from a wrong port.
+fn lie(socket: &UdpSocket, answer: &[u8], to: SocketAddr) {
+    let mut forged = answer.to_vec();
+    // The address is the last thing in the answer but for an OPT record of 11 bytes.
+    let end = forged.len() - if forged[11] == 1 { 11 } else { 0 };
+    forged[end - 4..end].copy_from_slice(&FORGED);
+    if let Some(other) = socket
+        .local_addr()
+        .ok()
+        .and_then(|own| UdpSocket::bind((own.ip(), 0)).ok())
+    {
+        let _ = other.send_to(&forged, to);
+    }
+    forged[0] ^= 0x5a;
+    let _ = socket.send_to(&forged, to);
 }
 
 fn serve_tcp(listener: &TcpListener, state: &Arc<State>) {

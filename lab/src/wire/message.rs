@@ -164,6 +164,26 @@ impl Message {
     }
 }
 
+/// A copy of the message with the TTLs of all records but OPT set to zero, for comparison byte by byte.
+pub fn without_ttls(message: &[u8]) -> Result<Vec<u8>> {
+    ensure!(message.len() >= 12, "a message of {} bytes", message.len());
+    let mut copy = message.to_vec();
+    let count = |at| usize::from(word(message, at));
+    let mut at = 12;
+    for _ in 0..count(4) {
+        at = read_name(message, at)?.1 + 4;
+    }
+    for _ in 0..count(6) + count(8) + count(10) {
+        let owner_end = read_name(message, at)?.1;
+        let (record, next) = read_record(message, at)?;
+        if record.rtype != rtype::OPT {
+            copy[owner_end + 4..owner_end + 8].fill(0);
+        }
+        at = next;
+    }
+    Ok(copy)
+}
+
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name.escape_ascii();

@@ -9,7 +9,7 @@ mod raw;
 
 pub use client::{ask_tcp, ask_tcp_on, ask_udp, send_udp};
 pub use frame::{FrameSpec, Tag, internet_checksum, udp_frame, udp_payload};
-pub use message::{Edns, Message, Record};
+pub use message::{Edns, Message, Record, without_ttls};
 pub use name::{encode_name, read_name};
 pub use query::{QuerySpec, query};
 pub use raw::RawSocket;

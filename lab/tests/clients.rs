@@ -1,0 +1,331 @@
+//! Real clients against AF_XDP, the counters proving which path answered.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use sluicegate_lab::harness::suite;
+use sluicegate_lab::netns::Finished;
+use sluicegate_lab::scene::{LINK, SERVER_V4, SERVER_V6, Scene};
+use sluicegate_lab::server::Server;
+use sluicegate_lab::{needs, peers};
+
+fn main() -> ExitCode {
+    suite("clients")
+        .test(
+            "dig_over_both_families",
+            needs![Root, Netns, Peer("dig")],
+            dig_over_both_families,
+        )
+        .test(
+            "kdig_over_both_families",
+            needs![Root, Netns, Peer("kdig")],
+            kdig_over_both_families,
+        )
+        .test(
+            "dnsperf_over_ipv4",
+            needs![Root, Netns, Peer("dnsperf")],
+            || dnsperf(&SERVER_V4.to_string()),
+        )
+        .test(
+            "dnsperf_over_ipv6",
+            needs![Root, Netns, Peer("dnsperf")],
+            || dnsperf(&SERVER_V6.to_string()),
+        )
+        .test(
+            "no_loss_at_fifty_thousand",
+            needs![Root, Netns, Peer("kxdpgun")],
+            no_loss_at_fifty_thousand,
+        )
+        .run()
+}
+
+const LOCAL_DATA: &str = r#"
+  local-zone: "local.example" static
+  local-data: "host.local.example A 192.0.2.1"
+  local-data: "host.local.example AAAA 2001:db8::1"
+"#;
+
+/// How much each path has replied, by the server's own counters.
+#[derive(Debug, PartialEq, Eq)]
+struct Replies {
+    xdp: u64,
+    udp: u64,
+    tcp: u64,
+}
+
+fn replies(server: &Server) -> Result<Replies> {
+    Ok(Replies {
+        xdp: server.sum("xdp.", ".replied")?,
+        udp: server.sum("udp.", ".replied")?,
+        tcp: server.sum("tcp.", ".replied")?,
+    })
+}
+
+fn run(scene: &Scene, program: &str, arguments: &[&str]) -> Result<Finished> {
+    let mut command = peers::command(program)?;
+    command.args(arguments).env("HOME", "/nonexistent"); // no ~/.digrc
+    let finished = scene.client.run(&command)?;
+    ensure!(
+        finished.success(),
+        "{program} {arguments:?}: {}{}",
+        finished.stdout,
+        finished.stderr
+    );
+    Ok(finished)
+}
+
+fn dig_over_both_families() -> Result<()> {
+    let scene = Scene::new(1)?;
+    let server = scene.start(LOCAL_DATA)?;
+    for at in [format!("@{SERVER_V4}"), format!("@{SERVER_V6}")] {
+        // local data; a miss and a hit; a chain; a name that isn't; with EDNS as dig does by default, and without
+        for (question, expected) in [
+            (&["host.local.example", "A"][..], "192.0.2.1"),
+            (&["host.local.example", "AAAA", "+noedns"], "2001:db8::1"),
+            (&["www.upstream.example", "A"], "192.0.2."),
+            (&["www.upstream.example", "A", "+dnssec"], "192.0.2."),
+            (
+                &["cname.www.upstream.example", "A"],
+                "www.upstream.example.",
+            ),
+            (&["nx.upstream.example", "A"], "status: NXDOMAIN"),
+            (&["big.upstream.example", "TXT", "+ignore"], " tc "),
+        ] {
+            let arguments = [&[&at[..], "+tries=1", "+time=5"], question].concat();
+            let out = run(&scene, "dig", &arguments)?.stdout;
+            ensure!(
+                out.contains(expected),
+                "dig {arguments:?} has no {expected:?}:\n{out}"
+            );
+            ensure!(
+                !out.contains(";; WARNING") && !out.contains("malformed"),
+                "dig complains:\n{out}"
+            );
+        }
+    }
+    ensure!(
+        replies(&server)?
+            == Replies {
+                xdp: 14,
+                udp: 0,
+                tcp: 0
+            },
+        "{:?}",
+        replies(&server)?
+    );
+    let arguments = [&format!("@{SERVER_V4}"), "big.upstream.example", "TXT"];
+    let out = run(&scene, "dig", &arguments)?.stdout;
+    ensure!(
+        out.contains("Truncated, retrying in TCP mode"),
+        "dig did not turn to TCP:\n{out}"
+    );
+    ensure!(out.contains("ANSWER: 1"), "no answer over TCP:\n{out}");
+    ensure!(
+        replies(&server)?
+            == Replies {
+                xdp: 15,
+                udp: 0,
+                tcp: 1
+            },
+        "{:?}",
+        replies(&server)?
+    );
+    Ok(())
+}
+
+fn kdig_over_both_families() -> Result<()> {
+    let scene = Scene::new(1)?;
+    let server = scene.start(LOCAL_DATA)?;
+    for at in [format!("@{SERVER_V4}"), format!("@{SERVER_V6}")] {
+        for (question, expected) in [
+            (&["host.local.example", "A"][..], "192.0.2.1"),
+            (
+                &["www.upstream.example", "MX", "+edns"],
+                "mail.upstream.test.",
+            ),
+            (&["nx.upstream.example", "A"], "NXDOMAIN"),
+        ] {
+            let arguments = [&[&at[..], "+retry=0", "+time=5"], question].concat();
+            let out = run(&scene, "kdig", &arguments)?.stdout;
+            ensure!(
+                out.contains(expected),
+                "kdig {arguments:?} has no {expected:?}:\n{out}"
+            );
+            ensure!(!out.contains("WARNING"), "kdig complains:\n{out}");
+        }
+    }
+    ensure!(
+        replies(&server)?
+            == Replies {
+                xdp: 6,
+                udp: 0,
+                tcp: 0
+            },
+        "{:?}",
+        replies(&server)?
+    );
+    let arguments = [&format!("@{SERVER_V6}")[..], "+tcp", "host.local.example"];
+    run(&scene, "kdig", &arguments)?;
+    ensure!(
+        replies(&server)?
+            == Replies {
+                xdp: 6,
+                udp: 0,
+                tcp: 1
+            },
+        "{:?}",
+        replies(&server)?
+    );
+    Ok(())
+}
+
+/// A file with questions, one a line, as dnsperf and kxdpgun read them; removed with the value.
+struct Questions(PathBuf);
+
+impl Questions {
+    fn new(lines: &str) -> Result<Self> {
+        let path =
+            std::env::temp_dir().join(format!("sluicegate-questions-{}", std::process::id()));
+        fs::write(&path, lines)?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &str {
+        self.0
+            .to_str()
+            .expect("the temporary folder has a plain name")
+    }
+}
+
+impl Drop for Questions {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn dnsperf(address: &str) -> Result<()> {
+    let scene = Scene::new(2)?;
+    let server = scene.start(LOCAL_DATA)?;
+    let names: Vec<String> = (0..200)
+        .map(|n| format!("www{n}.upstream.example A"))
+        .collect();
+    let lines = format!(
+        "host.local.example A\nnx.upstream.example A\n{}\n",
+        names.join("\n")
+    );
+    let questions = Questions::new(&lines)?;
+    // 202 lines, 50 times over: the first round misses, the others hit.
+    let arguments = [
+        "-s",
+        address,
+        "-d",
+        questions.path(),
+        "-n",
+        "50",
+        "-c",
+        "4",
+        "-Q",
+        "10000",
+        "-q",
+        "50",
+    ];
+    let out = run(&scene, "dnsperf", &arguments)?.stdout;
+    let numbers = dnsperf_numbers(&out);
+    let number = |name: &str| {
+        numbers
+            .get(name)
+            .copied()
+            .with_context(|| format!("no {name:?} in:\n{out}"))
+    };
+    ensure!(number("Queries sent")? == 10_100, "{out}");
+    ensure!(number("Queries completed")? == 10_100, "{out}");
+    ensure!(number("Queries lost")? == 0, "{out}");
+    ensure!(
+        out.contains("NOERROR 10050") && out.contains("NXDOMAIN 50"),
+        "{out}"
+    );
+    ensure!(
+        replies(&server)?
+            == Replies {
+                xdp: 10_100,
+                udp: 0,
+                tcp: 0
+            },
+        "{:?}",
+        replies(&server)?
+    );
+    Ok(())
+}
+
+/// The numbers of dnsperf's summary: `  Queries sent:         10100`.
+fn dnsperf_numbers(text: &str) -> BTreeMap<String, u64> {
+    let pairs = text.lines().filter_map(|line| line.trim().split_once(':'));
+    let first = |value: &str| value.split_whitespace().next()?.parse().ok();
+    pairs
+        .filter_map(|(name, value)| Some((name.to_owned(), first(value)?)))
+        .collect()
+}
+
+/// Hits at 50,000 queries/s for three seconds from a generator that itself uses AF_XDP.
+fn no_loss_at_fifty_thousand() -> Result<()> {
+    const QUERIES: u64 = 150_000;
+    let scene = Scene::new(1)?;
+    let server = scene.start(LOCAL_DATA)?;
+    let (there, here) = (scene.server_end(), scene.client_end());
+    here.add_neighbour(SERVER_V4, there.mac()?)?;
+    let questions = Questions::new("host.local.example A\n")?;
+    let mut command = peers::command("kxdpgun")?;
+    let target = SERVER_V4.to_string();
+    command.args([
+        "-t",
+        "3",
+        "-Q",
+        "50000",
+        "-b",
+        "10",
+        "-I",
+        LINK,
+        "-i",
+        questions.path(),
+        &target,
+    ]);
+    let finished = scene.client.run(&command)?;
+    // kxdpgun leaves its own program on the client's interface.
+    scene.client.ip(&format!("link set dev {LINK} xdp off"))?;
+    let out = format!("{}{}", finished.stdout, finished.stderr);
+    ensure!(finished.success(), "kxdpgun: {out}");
+    let received = server.sum("xdp.", ".received")?;
+    let replied = server.sum("xdp.", ".replied")?;
+    ensure!(
+        received >= QUERIES * 9 / 10,
+        "the generator sent too few: {received}\n{out}"
+    );
+    ensure!(
+        replied == received,
+        "{received} queries, {replied} replies\n{}",
+        server.stats_text()?
+    );
+    let (sent, answered) =
+        kxdpgun_numbers(&out).with_context(|| format!("no totals in:\n{out}"))?;
+    ensure!(
+        sent == received,
+        "kxdpgun sent {sent}, the server took {received}\n{out}"
+    );
+    ensure!(
+        answered == sent,
+        "kxdpgun sent {sent} and got {answered} replies\n{out}"
+    );
+    Ok(())
+}
+
+/// Queries and replies of `total queries: N (R pps)` and `total replies: N (R pps) (P %)`.
+fn kxdpgun_numbers(text: &str) -> Option<(u64, u64)> {
+    let number = |what: &str| {
+        let line = text.lines().find(|line| line.starts_with(what))?;
+        line[what.len()..].split_whitespace().next()?.parse().ok()
+    };
+    Some((number("total queries:")?, number("total replies:")?))
+}

@@ -93,7 +93,8 @@ impl Edns {
             let len = usize::from(u16::from_be_bytes([len_high, len_low]));
             let (value, tail) = rest.split_at_checked(len).ok_or(QueryError::Format)?;
             match u16::from_be_bytes([code_high, code_low]) {
-                OPTION_COOKIE => self.cookie = Some(Cookie::parse(value)?),
+                // Only the first counts (RFC 7873, 5.2).
+                OPTION_COOKIE if self.cookie.is_none() => self.cookie = Some(Cookie::parse(value)?),
                 OPTION_NSID => self.nsid = true,
                 OPTION_KEEPALIVE => self.keepalive = true,
                 _ => {}
@@ -220,6 +221,15 @@ mod tests {
             option.extend(vec![5; usize::from(len)]);
             let ok = matches!(len, 8 | 16..=40);
             assert_eq!(Edns::parse(&opt(1232, 0, &option)).is_ok(), ok, "{len}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_cookie_counts() {
+        let first = [&[0, 10, 0, 8][..], b"12345678"].concat();
+        for second in [&b"\0\x0a\0\x08abcdefgh"[..], b"\0\x0a\0\x03abc"] {
+            let edns = Edns::parse(&opt(1232, 0, &[&first, second].concat())).unwrap();
+            assert_eq!(edns.cookie.unwrap().client, *b"12345678");
         }
     }
 

@@ -73,6 +73,9 @@ impl Query {
     /// As Unbound does: TC=1, a QDCOUNT other than 1 (RFC 9619), records in the answer or authority section,
     /// and more than one additional record or one that is no OPT, are FORMERR; octets behind the last record
     /// are ignored. Types that are no question (OPT, TSIG, TKEY ...) are left to the caller.
+    ///
+    /// Stricter than Unbound, which reads over them: EDNS options that don't fill their record, and cookies of a
+    /// length that can't be (RFC 7873, 5.2), are FORMERR; so is an OPT record whose owner is a compressed root.
     pub fn parse(msg: &[u8]) -> Result<Self, QueryError> {
         let (header, body) = msg
             .split_first_chunk::<HEADER_BYTES>()
@@ -89,7 +92,7 @@ impl Query {
         let additional = word(10);
         if flags & FLAG_TRUNCATED != 0
             || word(4) != 1
-            || word(6) != 0
+            || word(6) > u16::from(opcode == OPCODE_NOTIFY) // the new SOA record (RFC 1996, 3.7)
             || word(8) != 0
             || additional > 1
         {
@@ -241,6 +244,11 @@ mod tests {
             let cut = query(opcode << 11 | 0x0200, [1, 0, 0, 0], QUESTION);
             assert_eq!(Query::parse(&cut).unwrap_err(), QueryError::Format);
         }
+        // A NOTIFY has the new SOA record in its answer section (RFC 1996, 3.7).
+        let notify = Query::parse(&query(4 << 11, [1, 1, 0, 0], QUESTION));
+        assert_eq!(notify.unwrap_err(), QueryError::Notify);
+        let two_records = Query::parse(&query(4 << 11, [1, 2, 0, 0], QUESTION));
+        assert_eq!(two_records.unwrap_err(), QueryError::Format);
         let mut body = [QUESTION, OPT].concat();
         body[QUESTION.len() + 6] = 1;
         let error = Query::parse(&query(0, [1, 0, 0, 1], &body)).unwrap_err();

@@ -1,0 +1,350 @@
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sluicegate_conf::XdpEnable;
+use sluicegate_xsk::nic::Monitor;
+
+use super::facts::{Target, look, targets};
+use super::interface::{Interface, Site};
+use super::report::{Report, Standing};
+use super::retry::Retry;
+use super::stats::Tallies;
+use super::{GateError, GateSettings, Reason};
+use crate::{DRAIN_LIMIT, Shared, Waker};
+
+/// The thread that attaches programs, follows the interfaces, and starts and ends the XDP workers.
+pub(crate) struct Gate {
+    commands: Sender<Command>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Command {
+    Reconfigure(GateSettings),
+    Stop(Duration),
+}
+
+/// How often interfaces and workers are looked at when nothing is heard of them: the number of queues
+/// may change without a word from rtnetlink.
+const TICK: Duration = Duration::from_secs(1);
+/// The least time between two looks, however much rtnetlink has to say.
+const CALM: Duration = Duration::from_millis(50);
+
+impl Gate {
+    /// Starts the thread and waits until it has tried every interface once.
+    ///
+    /// # Errors
+    /// The thread could not be started, or `enable: yes` and an interface could not be.
+    pub(crate) fn start(shared: &Arc<Shared>, settings: GateSettings) -> Result<Self, GateError> {
+        let waker = Waker::new()?;
+        let (commands, orders) = channel();
+        let (ready, first) = sync_channel(1);
+        let mut keeper = Keeper::new(Arc::clone(shared), settings, waker.clone());
+        let run = move || keeper.run(&orders, &ready);
+        let thread = Builder::new().name("gate".to_owned()).spawn(run)?;
+        let gate = Self {
+            commands,
+            waker,
+            thread: Some(thread),
+        };
+        // A gate that ended without a word has panicked; the kernel serves.
+        first.recv().unwrap_or(Ok(())).map(|()| gate)
+    }
+
+    /// Hands over new settings. Does not wait.
+    pub(crate) fn reconfigure(&self, settings: GateSettings) {
+        self.order(Command::Reconfigure(settings));
+    }
+
+    /// Ends all workers, detaches all programs. Clients that wait are answered within `limit`.
+    pub(crate) fn stop(mut self, limit: Duration) {
+        self.end(limit);
+    }
+
+    fn order(&self, command: Command) {
+        // A gate that has ended takes no orders.
+        let _ = self.commands.send(command);
+        self.waker.wake();
+    }
+
+    fn end(&mut self, limit: Duration) {
+        self.order(Command::Stop(limit));
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the gate's thread panicked");
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.end(Duration::ZERO);
+        }
+    }
+}
+
+/// What the gate keeps in its thread.
+struct Keeper {
+    shared: Arc<Shared>,
+    settings: GateSettings,
+    waker: Waker,
+    monitor: Option<Monitor>,
+    interfaces: BTreeMap<u32, Entry>,
+    tallies: Tallies,
+    report: Report,
+}
+
+/// One interface that is wanted.
+enum Entry {
+    /// Served by the kernel; tried again in time.
+    Waiting {
+        target: Target,
+        reason: Reason,
+        retry: Retry,
+    },
+    /// Served by AF_XDP.
+    Running(Box<Interface>),
+}
+
+impl Keeper {
+    fn new(shared: Arc<Shared>, settings: GateSettings, waker: Waker) -> Self {
+        Self {
+            shared,
+            settings,
+            waker,
+            monitor: None,
+            interfaces: BTreeMap::new(),
+            tallies: Tallies::default(),
+            report: Report::default(),
+        }
+    }
+
+    fn run(&mut self, orders: &Receiver<Command>, ready: &SyncSender<Result<(), GateError>>) {
+        // Before the first look, so that no change falls between.
+        self.monitor = Monitor::open()
+            .inspect_err(|error| tracing::warn!("rtnetlink: {error}"))
+            .ok();
+        let mut due = self.reconcile();
+        let first = self.required();
+        let failed = first.is_err();
+        let _ = ready.send(first);
+        if failed {
+            return self.stop_all(Duration::ZERO);
+        }
+        loop {
+            self.wait(due);
+            while let Ok(command) = orders.try_recv() {
+                match command {
+                    Command::Reconfigure(settings) => self.reconfigure(settings),
+                    Command::Stop(limit) => return self.stop_all(limit),
+                }
+            }
+            due = self.reconcile();
+        }
+    }
+
+    /// Sleeps until something changes, an order comes, a worker ends, or `due`.
+    fn wait(&mut self, due: Instant) {
+        std::thread::sleep(CALM);
+        let timeout = due.saturating_duration_since(Instant::now()).min(TICK);
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::ZERO);
+        let fds: [Option<BorrowedFd<'_>>; 2] = [
+            Some(self.waker.as_fd()),
+            self.monitor.as_ref().map(AsFd::as_fd),
+        ];
+        let mut fds: Vec<_> = fds
+            .into_iter()
+            .flatten()
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        // Interrupted or not: the look that follows is what matters.
+        let _ = poll(&mut fds, timeout);
+        self.waker.clear();
+        if let Some(monitor) = &mut self.monitor
+            && let Err(error) = monitor.wait(Duration::ZERO)
+        {
+            tracing::warn!("rtnetlink: {error}");
+            self.monitor = Monitor::open().ok();
+        }
+    }
+
+    fn reconfigure(&mut self, settings: GateSettings) {
+        if settings.xdp != self.settings.xdp {
+            // Rings, frames and modes belong to a queue from its making on.
+            self.stop_all(DRAIN_LIMIT);
+        }
+        self.settings = settings;
+    }
+
+    /// Makes what runs agree with what is wanted; until when nothing is due.
+    fn reconcile(&mut self) -> Instant {
+        let now = Instant::now();
+        if self.settings.xdp.enable == XdpEnable::No {
+            self.stop_all(DRAIN_LIMIT);
+            self.report.overall(Some(Reason::SwitchedOff));
+            return now + TICK;
+        }
+        let (links, addresses) = match look() {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.report.overall(Some(Reason::Query(error.to_string())));
+                return now + TICK;
+            }
+        };
+        let wanted = targets(&links, &addresses, &self.settings.listen);
+        self.report
+            .overall(wanted.is_empty().then_some(Reason::NoInterface));
+        let exists = |index: u32| links.iter().any(|link| link.index == index);
+        self.forget(&wanted, exists);
+        for (index, target) in wanted {
+            self.tend(index, target);
+        }
+        self.interfaces
+            .values()
+            .map(Entry::due)
+            .min()
+            .unwrap_or(now + TICK)
+    }
+
+    /// Ends what is no longer wanted.
+    fn forget(&mut self, wanted: &BTreeMap<u32, Target>, exists: impl Fn(u32) -> bool) {
+        let unwanted: Vec<u32> = self
+            .interfaces
+            .keys()
+            .copied()
+            .filter(|index| !wanted.contains_key(index))
+            .collect();
+        for index in unwanted {
+            let Some(entry) = self.interfaces.remove(&index) else {
+                continue;
+            };
+            let reason = if exists(index) {
+                Reason::NoAddress
+            } else {
+                Reason::Gone
+            };
+            let limit = if exists(index) {
+                DRAIN_LIMIT
+            } else {
+                Duration::ZERO
+            };
+            let name = match entry {
+                Entry::Waiting { target, .. } => target.link.name,
+                Entry::Running(interface) => interface.stop(limit),
+            };
+            self.report.interface(&name, Standing::Kernel(reason));
+        }
+    }
+
+    /// Starts, updates or starts anew one interface.
+    fn tend(&mut self, index: u32, target: Target) {
+        let now = Instant::now();
+        let entry = match self.interfaces.remove(&index) {
+            None => self.attempt(target, None),
+            Some(Entry::Waiting {
+                target: before,
+                reason,
+                retry,
+            }) => {
+                let news = before != target;
+                if now < retry.due(news) {
+                    // The old facts are kept, so that news is not forgotten before it is acted on.
+                    Entry::Waiting {
+                        target: before,
+                        reason,
+                        retry,
+                    }
+                } else {
+                    self.attempt(target, Some(retry))
+                }
+            }
+            Some(Entry::Running(mut interface)) => match interface.update(&target) {
+                Ok(()) => Entry::Running(interface),
+                Err(change) => {
+                    tracing::debug!("{}: {change}", target.link.name);
+                    let gone = matches!(change, Reason::Gone);
+                    interface.stop(if gone { Duration::ZERO } else { DRAIN_LIMIT });
+                    self.attempt(target, None)
+                }
+            },
+        };
+        let standing = entry.standing();
+        self.report.interface(entry.name(), standing);
+        self.interfaces.insert(index, entry);
+    }
+
+    fn attempt(&mut self, target: Target, before: Option<Retry>) -> Entry {
+        let mut site = Site {
+            shared: &self.shared,
+            xdp: &self.settings.xdp,
+            tallies: &mut self.tallies,
+            gate: &self.waker,
+        };
+        match Interface::start(&mut site, &target) {
+            Ok(interface) => Entry::Running(Box::new(interface)),
+            Err(reason) => {
+                let retry = Retry::after(before, &reason, Instant::now());
+                Entry::Waiting {
+                    target,
+                    reason,
+                    retry,
+                }
+            }
+        }
+    }
+
+    /// With `enable: yes`, whether every interface that is up and has queues runs.
+    fn required(&self) -> Result<(), GateError> {
+        if self.settings.xdp.enable != XdpEnable::Yes {
+            return Ok(());
+        }
+        for entry in self.interfaces.values() {
+            if let Entry::Waiting { target, reason, .. } = entry
+                && !matches!(reason, Reason::Loopback | Reason::Down)
+            {
+                let (interface, reason) = (target.link.name.clone(), reason.clone());
+                return Err(GateError::Required { interface, reason });
+            }
+        }
+        Ok(())
+    }
+
+    fn stop_all(&mut self, limit: Duration) {
+        self.report.reset();
+        for (_, entry) in std::mem::take(&mut self.interfaces) {
+            if let Entry::Running(interface) = entry {
+                interface.stop(limit);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn name(&self) -> &str {
+        match self {
+            Self::Waiting { target, .. } => &target.link.name,
+            Self::Running(interface) => interface.name(),
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        match self {
+            Self::Waiting { reason, .. } => Standing::Kernel(reason.clone()),
+            Self::Running(interface) => interface.standing(),
+        }
+    }
+
+    fn due(&self) -> Instant {
+        match self {
+            Self::Waiting { retry, .. } => retry.due(false),
+            Self::Running(_) => Instant::now() + TICK,
+        }
+    }
+}

@@ -1,0 +1,358 @@
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sluicegate_conf::XdpConfig;
+use sluicegate_xsk::nic::Nic;
+use sluicegate_xsk::prog::{AttachError, AttachMode, AttachedLink, LoadError, MapError};
+use sluicegate_xsk::{BindError, BusyPoll, Mode, QueueBuilder};
+
+use super::facts::Target;
+use super::opening::{CHUNK_BYTES, Opening};
+use super::reason::{Failures, Reason, Rung};
+use super::report::Standing;
+use super::stats::{Tallies, Tally};
+use super::steering::{Steering, SteeringError};
+use super::worker::{Ended, Identity, WorkerHandle};
+use crate::{Shared, Waker};
+
+/// What every interface needs of the gate.
+pub(super) struct Site<'a> {
+    /// For the workers.
+    pub(super) shared: &'a Arc<Shared>,
+    /// The clause `xdp:`.
+    pub(super) xdp: &'a XdpConfig,
+    /// Where counts are published.
+    pub(super) tallies: &'a mut Tallies,
+    /// Woken when a worker ends.
+    pub(super) gate: &'a Waker,
+}
+
+/// An interface that AF_XDP serves.
+pub(super) struct Interface {
+    target: Target,
+    rung: Rung,
+    opening: Opening,
+    steering: Steering,
+    link: Option<AttachedLink>,
+    workers: Vec<WorkerHandle>,
+    tally: Arc<Tally>,
+}
+
+/// Why a rung did not hold.
+enum Setback {
+    /// The next one may.
+    Rung(String),
+    /// No other will.
+    Final(Reason),
+}
+
+/// Packets that one busy poll takes: a turn's batch.
+const BUSY_POLL_BUDGET: u32 = 64;
+/// The longest that the queues of one rung may take to open; each tries for about 2 s.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+impl Interface {
+    /// Starts the fast path on an interface, on the best rung that holds.
+    ///
+    /// # Errors
+    /// Why not; the interface is as it was.
+    pub(super) fn start(site: &mut Site<'_>, target: &Target) -> Result<Self, Reason> {
+        if let Some(refusal) = &target.refusal {
+            return Err(refusal.clone());
+        }
+        let nic =
+            Nic::by_index(target.link.index).map_err(|error| Reason::Query(error.to_string()))?;
+        let opening = Opening::plan(&nic, site.xdp, target)?;
+        let mut failures = Failures::default();
+        for rung in Rung::ladder(site.xdp.mode).iter().copied() {
+            let why = match opening.unfit(rung) {
+                Some(why) => why.to_owned(),
+                None => match Self::climb(site, target, &nic, &opening, rung) {
+                    Ok(interface) => return Ok(interface),
+                    Err(Setback::Final(reason)) => return Err(reason),
+                    Err(Setback::Rung(why)) => why,
+                },
+            };
+            failures.0.push((rung, why));
+        }
+        Err(Reason::Rungs(failures))
+    }
+
+    /// Its name, as it was at the start.
+    pub(super) fn name(&self) -> &str {
+        &self.target.link.name
+    }
+
+    /// For the log.
+    pub(super) fn standing(&self) -> Standing {
+        Standing::Active {
+            rung: self.rung,
+            queues: self.opening.served_queues,
+        }
+    }
+
+    /// Follows its addresses, and publishes its counts.
+    ///
+    /// # Errors
+    /// What has changed so that it must be started anew.
+    pub(super) fn update(&mut self, target: &Target) -> Result<(), Reason> {
+        if let Some(queue) = self.workers.iter().position(WorkerHandle::has_ended) {
+            return Err(Reason::Queue {
+                queue: queue as u32,
+                what: "its worker has ended".to_owned(),
+            });
+        }
+        if let Some(refusal) = target
+            .refusal
+            .as_ref()
+            .filter(|refusal| **refusal != Reason::Down)
+        {
+            return Err(refusal.clone());
+        }
+        self.compare(target)?;
+        self.steering
+            .follow(&self.target, target)
+            .map_err(|error| Reason::Query(error.to_string()))?;
+        self.target = target.clone();
+        self.publish();
+        Ok(())
+    }
+
+    /// Ends it: queues off, workers drained within `limit`, program detached, sockets closed. Returns its
+    /// name.
+    pub(super) fn stop(mut self, limit: Duration) -> String {
+        let name = self.target.link.name.clone();
+        self.publish();
+        self.steering.disable(self.opening.served_queues);
+        let ended = end(std::mem::take(&mut self.workers), limit);
+        for (queue, ended) in ended.iter().enumerate() {
+            match ended {
+                Some(Ended {
+                    fault: Some(fault), ..
+                }) => tracing::warn!("{name}: queue {queue}: {fault}"),
+                Some(_) => {}
+                None => tracing::error!("{name}: queue {queue}: its worker panicked"),
+            }
+        }
+        self.publish();
+        self.tally.close();
+        drop(self.link.take());
+        close(ended);
+        name
+    }
+
+    /// Tries one rung: all queues or none.
+    fn climb(
+        site: &mut Site<'_>,
+        target: &Target,
+        nic: &Nic,
+        opening: &Opening,
+        rung: Rung,
+    ) -> Result<Self, Setback> {
+        let steering = Steering::load()?;
+        let link = steering.attach(nic, attach_mode(rung))?;
+        let mut workers = Vec::new();
+        let started = start_workers(site, target, nic, (&steering, opening, rung), &mut workers)
+            .and_then(|()| {
+                steering
+                    .open(target, opening.served_queues)
+                    .map_err(Setback::from)
+            });
+        if let Err(setback) = started {
+            steering.disable(opening.served_queues);
+            let ended = end(workers, Duration::ZERO);
+            drop(link);
+            close(ended);
+            return Err(setback);
+        }
+        let tally = site
+            .tallies
+            .program(&site.shared.registry, &target.link.name);
+        let (target, opening, link) = (target.clone(), opening.clone(), Some(link));
+        Ok(Self {
+            target,
+            rung,
+            opening,
+            steering,
+            link,
+            workers,
+            tally,
+        })
+    }
+
+    /// What can only be changed by starting anew.
+    fn compare(&self, target: &Target) -> Result<(), Reason> {
+        let changed = |what: &str| Err(Reason::Query(format!("{what} changed")));
+        if target.link.name != self.target.link.name {
+            return changed("its name");
+        }
+        if target.mtu_bytes != self.target.mtu_bytes
+            || target.link.mtu_bytes != self.target.link.mtu_bytes
+        {
+            return changed("its MTU");
+        }
+        let nic =
+            Nic::by_index(target.link.index).map_err(|error| Reason::Query(error.to_string()))?;
+        if Opening::queues(nic.caps()) != self.opening.queues {
+            return changed("its number of queues");
+        }
+        Ok(())
+    }
+
+    fn publish(&self) {
+        if let Some(counts) = self.steering.exits() {
+            self.tally.publish(&counts);
+        }
+    }
+}
+
+/// Starts a worker for each queue and waits until all have opened theirs, or one could not.
+fn start_workers(
+    site: &mut Site<'_>,
+    target: &Target,
+    nic: &Nic,
+    (steering, opening, rung): (&Steering, &Opening, Rung),
+    workers: &mut Vec<WorkerHandle>,
+) -> Result<(), Setback> {
+    let (told, opened) = channel();
+    for queue in 0..opening.served_queues {
+        let name = format!("xdp.{}.{queue}", target.link.name);
+        let tally = site.tallies.queue(&site.shared.registry, &name);
+        let identity = Identity {
+            name,
+            mtu_bytes: target.mtu_bytes,
+            gate: site.gate.clone(),
+            tally,
+        };
+        let (builder, sockets, told) = (
+            builder(nic, queue, rung, site.xdp),
+            steering.sockets()?,
+            told.clone(),
+        );
+        let open = move || match builder.open(&sockets) {
+            Ok((queue, _report)) => {
+                // Without a listener the start was given up, and the order to stop is on its way.
+                let _ = told.send(Ok(()));
+                Some(queue)
+            }
+            Err(error) => {
+                let _ = told.send(Err(error));
+                None
+            }
+        };
+        workers.push(WorkerHandle::start(site.shared, identity, open)?);
+    }
+    drop(told);
+    all_open(&opened, workers.len())
+}
+
+fn builder(nic: &Nic, queue: u32, rung: Rung, xdp: &XdpConfig) -> QueueBuilder {
+    let mode = if rung == Rung::ZeroCopy {
+        Mode::ZeroCopy
+    } else {
+        Mode::Copy
+    };
+    QueueBuilder::new(nic, queue)
+        .chunk(CHUNK_BYTES)
+        .frames(xdp.frames)
+        .rings(xdp.rx_ring, xdp.tx_ring)
+        .busy_poll(busy_poll(xdp.busy_poll_us))
+        .mode(mode)
+}
+
+fn all_open(opened: &Receiver<Result<(), BindError>>, count: usize) -> Result<(), Setback> {
+    let until = Instant::now() + OPEN_LIMIT;
+    for _ in 0..count {
+        let left = until.saturating_duration_since(Instant::now());
+        match opened.recv_timeout(left) {
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(Setback::Rung("a worker did not open its queue".to_owned())),
+        }
+    }
+    Ok(())
+}
+
+/// Tells workers to end and waits for them; `None` stands for one that panicked.
+fn end(workers: Vec<WorkerHandle>, limit: Duration) -> Vec<Option<Ended>> {
+    let until = Instant::now() + limit;
+    for worker in &workers {
+        worker.stop(until);
+    }
+    workers.into_iter().map(WorkerHandle::join).collect()
+}
+
+/// Closes the workers' sockets side by side: each close waits for the kernel's readers, 10 to 30 ms.
+fn close(ended: Vec<Option<Ended>>) {
+    thread::scope(|scope| {
+        for queue in ended.into_iter().flatten().filter_map(|ended| ended.queue) {
+            scope.spawn(move || drop(queue));
+        }
+    });
+}
+
+const fn busy_poll(usecs: u32) -> BusyPoll {
+    match usecs {
+        0 => BusyPoll::Off,
+        usecs => BusyPoll::On {
+            usecs,
+            budget: BUSY_POLL_BUDGET,
+        },
+    }
+}
+
+const fn attach_mode(rung: Rung) -> AttachMode {
+    match rung {
+        Rung::ZeroCopy | Rung::Copy => AttachMode::Native,
+        Rung::Generic => AttachMode::Generic,
+    }
+}
+
+impl From<AttachError> for Setback {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::Foreign { id, name, .. } => Self::Final(Reason::Foreign { id, name }),
+            AttachError::NotPermitted { .. } => {
+                Self::Final(Reason::NotPermitted(error.to_string()))
+            }
+            AttachError::Gone => Self::Final(Reason::Gone),
+            other => Self::Rung(other.to_string()),
+        }
+    }
+}
+
+impl From<SteeringError> for Setback {
+    fn from(error: SteeringError) -> Self {
+        match error {
+            SteeringError::Load(LoadError::NotPermitted { .. }) => {
+                Self::Final(Reason::NotPermitted(error.to_string()))
+            }
+            other => Self::Rung(other.to_string()),
+        }
+    }
+}
+
+impl From<BindError> for Setback {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::NotPermitted { .. } | BindError::MemLock { .. } => {
+                Self::Final(Reason::NotPermitted(error.to_string()))
+            }
+            BindError::Gone { .. } => Self::Final(Reason::Gone),
+            other => Self::Rung(other.to_string()),
+        }
+    }
+}
+
+impl From<MapError> for Setback {
+    fn from(error: MapError) -> Self {
+        Self::Rung(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Setback {
+    fn from(error: std::io::Error) -> Self {
+        Self::Rung(error.to_string())
+    }
+}

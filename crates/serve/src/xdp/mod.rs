@@ -1,0 +1,57 @@
+//! The fast path: XDP programs, AF_XDP queues and their workers.
+//!
+//! The [`Gate`] thread joins three things: what is listened on, which interfaces carry those addresses,
+//! and what runs. It looks when rtnetlink says that something changed, when a worker ends, and once a
+//! second. Each interface has a program of its own and one worker for each RX queue, all queues or none;
+//! whatever it has not (yet) is served by the kernel's sockets, which are always read.
+//!
+//! Starting an interface, on the best rung that holds (zero-copy, copy, generic):
+//! load the program, all queues disabled; attach it by a bpf_link; each worker opens its queue on its own
+//! thread; fill in the interface's MAC address; enable the queues.
+//! Ending one: disable the queues; empty the map's slots; let the workers answer what they have; detach;
+//! close the sockets.
+
+mod facts;
+mod gate;
+mod interface;
+mod opening;
+mod reason;
+mod report;
+mod retry;
+mod service;
+mod stats;
+mod steering;
+mod worker;
+
+use std::net::SocketAddr;
+
+use sluicegate_conf::XdpConfig;
+
+pub(crate) use gate::Gate;
+pub use reason::{Failures, Reason, Rung};
+
+/// What the gate is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GateSettings {
+    /// The clause `xdp:`.
+    pub(crate) xdp: XdpConfig,
+    /// The listen addresses; a wildcard stands for every address of its family.
+    pub(crate) listen: Vec<SocketAddr>,
+}
+
+/// Why the gate did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateError {
+    /// Too many open files or threads.
+    #[error("the XDP gate could not be started: {0}")]
+    Os(#[from] std::io::Error),
+    /// `enable: yes`, and an interface could not be started.
+    #[error("enable: yes, but interface {interface} can't be served: {reason}")]
+    Required {
+        /// The interface.
+        interface: String,
+        /// Why not.
+        reason: Reason,
+    },
+}

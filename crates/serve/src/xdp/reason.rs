@@ -1,0 +1,181 @@
+use std::fmt::{self, Display, Formatter};
+
+use sluicegate_conf::XdpMode;
+
+/// Why an interface is served by the kernel alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The configuration says so.
+    #[error("switched off (xdp: enable: no, or --no-xdp)")]
+    SwitchedOff,
+    /// There is nothing to attach to.
+    #[error("no interface carries a listen address")]
+    NoInterface,
+    /// Loopback has no queues that AF_XDP could use, and needs none.
+    #[error("the loopback interface has no use for XDP")]
+    Loopback,
+    /// The interface passes on packets of other interfaces.
+    #[error("packets of a {kind} interface come in by the interfaces below it")]
+    Stacked {
+        /// The interface's kind as `ip link` names it.
+        kind: String,
+    },
+    /// A bridge, bond or VRF takes the interface's packets.
+    #[error("it is a port of {master}")]
+    Port {
+        /// The bridge, bond or VRF.
+        master: String,
+    },
+    /// No MAC address.
+    #[error("it is not an Ethernet interface")]
+    NotEthernet,
+    /// Not up.
+    #[error("it is down")]
+    Down,
+    /// It no longer exists in this network namespace.
+    #[error("it is gone")]
+    Gone,
+    /// Its last listen address went away.
+    #[error("it carries no listen address any more")]
+    NoAddress,
+    /// A full-size frame does not fit a frame of the UMEM.
+    #[error(
+        "its MTU of {mtu_bytes} makes frames of {frame_bytes} bytes, and a UMEM frame holds {max_bytes}"
+    )]
+    Mtu {
+        /// The interface's MTU.
+        mtu_bytes: u32,
+        /// The longest frame with that MTU, a VLAN tag included.
+        frame_bytes: u32,
+        /// What the UMEM's frames hold.
+        max_bytes: u32,
+    },
+    /// More addresses than the program's maps hold.
+    #[error("it carries {count} listen addresses, and its program's map holds {max}")]
+    TooManyAddresses {
+        /// Addresses and ports.
+        count: usize,
+        /// The map's capacity.
+        max: usize,
+    },
+    /// Somebody else's XDP program is there; it is never replaced.
+    #[error("another XDP program is attached{}; remove it, or serve by another interface", named(*.id, .name))]
+    Foreign {
+        /// Its number, if the kernel tells.
+        id: Option<u32>,
+        /// Its name, if the kernel tells.
+        name: Option<String>,
+    },
+    /// Capabilities are missing.
+    #[error("{0}")]
+    NotPermitted(String),
+    /// No rung of the ladder held.
+    #[error("{0}")]
+    Rungs(Failures),
+    /// A worker's thread ended on an error.
+    #[error("queue {queue}: {what}")]
+    Queue {
+        /// The queue.
+        queue: u32,
+        /// What happened.
+        what: String,
+    },
+    /// The interface could not be asked.
+    #[error("{0}")]
+    Query(String),
+}
+
+impl Reason {
+    /// Whether it lies in what the interface is, so that nobody can call it a fault.
+    pub(super) const fn is_natural(&self) -> bool {
+        matches!(
+            self,
+            Self::SwitchedOff | Self::NoInterface | Self::Loopback | Self::Gone | Self::NoAddress
+        )
+    }
+}
+
+fn named(id: Option<u32>, name: &Option<String>) -> String {
+    match (id, name) {
+        (Some(id), Some(name)) => format!(": id {id}, name '{name}'"),
+        (Some(id), None) => format!(": id {id}"),
+        (None, Some(name)) => format!(": name '{name}'"),
+        (None, None) => String::new(),
+    }
+}
+
+/// A way to run the fast path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rung {
+    /// Native program, the driver's own receive memory.
+    ZeroCopy,
+    /// Native program, packets copied into the socket's memory.
+    Copy,
+    /// Program in the kernel's generic hook.
+    Generic,
+}
+
+impl Rung {
+    /// What is tried, best first.
+    pub(super) const fn ladder(mode: XdpMode) -> &'static [Self] {
+        match mode {
+            XdpMode::Auto => &[Self::ZeroCopy, Self::Copy, Self::Generic],
+            XdpMode::ZeroCopy => &[Self::ZeroCopy],
+            XdpMode::Copy => &[Self::Copy],
+            XdpMode::Generic => &[Self::Generic],
+        }
+    }
+}
+
+impl Display for Rung {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ZeroCopy => "zero-copy",
+            Self::Copy => "copy",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+/// Each rung that was tried, and why it did not hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures(pub(super) Vec<(Rung, String)>);
+
+impl Display for Failures {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (i, (rung, why)) in self.0.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            write!(f, "{separator}{rung}: {why}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_name_what_an_operator_needs() {
+        let mtu = Reason::Mtu {
+            mtu_bytes: 9000,
+            frame_bytes: 9018,
+            max_bytes: 1792,
+        };
+        assert!(mtu.to_string().contains("9000") && mtu.to_string().contains("1792"));
+        let rungs = Failures(vec![(Rung::ZeroCopy, "a".into()), (Rung::Copy, "b".into())]);
+        assert_eq!(Reason::Rungs(rungs).to_string(), "zero-copy: a; copy: b");
+    }
+
+    #[test]
+    fn only_auto_has_more_than_one_rung() {
+        for mode in [XdpMode::ZeroCopy, XdpMode::Copy, XdpMode::Generic] {
+            assert_eq!(Rung::ladder(mode).len(), 1);
+        }
+        assert_eq!(
+            Rung::ladder(XdpMode::Auto),
+            [Rung::ZeroCopy, Rung::Copy, Rung::Generic]
+        );
+    }
+}

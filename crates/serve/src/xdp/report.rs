@@ -1,0 +1,107 @@
+use std::collections::BTreeMap;
+
+use super::{Reason, Rung};
+
+/// Says in the log how each interface is served: one line for each change, none for what stays.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    said: BTreeMap<String, Standing>,
+    /// What was said of the server as a whole.
+    overall: Option<Reason>,
+}
+
+/// How an interface is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// By AF_XDP.
+    Active {
+        /// How.
+        rung: Rung,
+        /// By how many workers.
+        queues: u32,
+    },
+    /// By the kernel alone.
+    Kernel(Reason),
+}
+
+impl Report {
+    /// Says how `interface` is served, if that is news; whether it was.
+    pub(super) fn interface(&mut self, interface: &str, standing: Standing) -> bool {
+        if self.said.get(interface) == Some(&standing) {
+            return false;
+        }
+        match &standing {
+            Standing::Active { rung, queues } => {
+                tracing::info!(
+                    "XDP fast path active interface={interface} mode={rung} queues={queues}"
+                );
+            }
+            Standing::Kernel(reason) if reason.is_natural() => {
+                tracing::info!("{UNAVAILABLE} interface={interface} reason={reason}");
+            }
+            Standing::Kernel(reason) => {
+                tracing::warn!("{UNAVAILABLE} interface={interface} reason={reason}");
+            }
+        }
+        match standing {
+            // It has said its last: should it come back, that is news again.
+            Standing::Kernel(Reason::Gone | Reason::NoAddress) => drop(self.said.remove(interface)),
+            standing => drop(self.said.insert(interface.to_owned(), standing)),
+        }
+        true
+    }
+
+    /// Everything about interfaces is news again.
+    pub(super) fn reset(&mut self) {
+        self.said.clear();
+    }
+
+    /// Says that no interface at all is served by AF_XDP, and why; `None` when that has changed.
+    pub(super) fn overall(&mut self, reason: Option<Reason>) {
+        if let Some(reason) = reason
+            .as_ref()
+            .filter(|reason| self.overall.as_ref() != Some(reason))
+        {
+            tracing::info!("{UNAVAILABLE} reason={reason}");
+        }
+        self.overall = reason;
+    }
+}
+
+const UNAVAILABLE: &str = "XDP not available, serving through the kernel:";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_each_change_once() {
+        let mut report = Report::default();
+        let active = || Standing::Active {
+            rung: Rung::Copy,
+            queues: 2,
+        };
+        let kernel = |reason| Standing::Kernel(reason);
+        assert!(report.interface("eth0", active()));
+        assert!(!report.interface("eth0", active()));
+        assert!(report.interface(
+            "eth0",
+            Standing::Active {
+                rung: Rung::Copy,
+                queues: 4
+            }
+        ));
+        assert!(report.interface("eth0", kernel(Reason::Down)));
+        assert!(!report.interface("eth0", kernel(Reason::Down)));
+        assert!(report.interface("eth1", kernel(Reason::Down)));
+        assert!(report.interface("eth0", active()));
+    }
+
+    #[test]
+    fn an_interface_that_comes_back_is_news() {
+        let mut report = Report::default();
+        assert!(report.interface("eth0", Standing::Kernel(Reason::Down)));
+        assert!(report.interface("eth0", Standing::Kernel(Reason::Gone)));
+        assert!(report.interface("eth0", Standing::Kernel(Reason::Down)));
+    }
+}

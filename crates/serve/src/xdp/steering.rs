@@ -1,0 +1,137 @@
+use std::net::Ipv4Addr;
+
+use sluicegate_bpf::{self as bpf, Exit, ListenKey};
+use sluicegate_xsk::nic::Nic;
+use sluicegate_xsk::prog::{
+    AttachError, AttachMode, AttachedLink, LoadError, LoadOptions, Map, MapError, Program, XskMap,
+};
+
+use super::facts::Target;
+
+/// One interface's program and its maps.
+pub(super) struct Steering {
+    program: Program,
+    link: Map,
+    listen: Map,
+    broadcast: Map,
+    queues: Map,
+    counters: Map,
+}
+
+/// Why the program could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SteeringError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Map(#[from] MapError),
+}
+
+/// The key of the only entry.
+const ONLY: [u8; 4] = 0u32.to_ne_bytes();
+/// Values of the sets: what counts is the key.
+const PRESENT: [u8; 4] = 1u32.to_ne_bytes();
+const OFF: [u8; 4] = 0u32.to_ne_bytes();
+const ON: [u8; 4] = 1u32.to_ne_bytes();
+
+impl Steering {
+    /// Loads the program; it passes everything until [`open`](Self::open).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn load() -> Result<Self, SteeringError> {
+        let program = Program::load(bpf::STEER, bpf::PROGRAM, &LoadOptions::new())?;
+        Ok(Self {
+            link: program.map(bpf::MAP_LINK)?,
+            listen: program.map(bpf::MAP_LISTEN)?,
+            broadcast: program.map(bpf::MAP_BROADCAST)?,
+            queues: program.map(bpf::MAP_QUEUES)?,
+            counters: program.map(bpf::MAP_COUNTERS)?,
+            program,
+        })
+    }
+
+    /// Attaches the program.
+    ///
+    /// # Errors
+    /// The kernel's; what is there stays there.
+    pub(super) fn attach(&self, nic: &Nic, mode: AttachMode) -> Result<AttachedLink, AttachError> {
+        self.program.attach(nic, mode)
+    }
+
+    /// The map that queues enter their sockets into.
+    ///
+    /// # Errors
+    /// Too many open files.
+    pub(super) fn sockets(&self) -> Result<XskMap, MapError> {
+        self.program.xskmap(bpf::MAP_XSKS)
+    }
+
+    /// Fills in what is taken, then enables the queues: from here on packets come.
+    ///
+    /// # Errors
+    /// The kernel's; some queues may be enabled.
+    pub(super) fn open(&self, target: &Target, queues: u32) -> Result<(), MapError> {
+        for key in &target.listen {
+            self.listen.set(&key.to_bytes(), &PRESENT)?;
+        }
+        for address in &target.broadcast {
+            self.broadcast.set(&address.octets(), &PRESENT)?;
+        }
+        self.set_link(target)?;
+        (0..queues).try_for_each(|queue| self.queues.set(&queue.to_ne_bytes(), &ON))
+    }
+
+    /// Disables the queues: from here on all packets go to the kernel.
+    pub(super) fn disable(&self, queues: u32) {
+        for queue in 0..queues {
+            // It can't fail: the map is an array. If it did, packets would reach sockets that are still read.
+            let _ = self.queues.set(&queue.to_ne_bytes(), &OFF);
+        }
+    }
+
+    /// Goes over from what was wanted to what is.
+    ///
+    /// # Errors
+    /// The kernel's, such as a full map; part of it may be done.
+    pub(super) fn follow(&self, before: &Target, now: &Target) -> Result<(), MapError> {
+        if before.link.mac != now.link.mac {
+            self.set_link(now)?;
+        }
+        for key in before.listen.difference(&now.listen) {
+            self.listen.remove(&key.to_bytes())?;
+        }
+        for key in now.listen.difference(&before.listen) {
+            self.listen.set(&ListenKey::to_bytes(*key), &PRESENT)?;
+        }
+        for address in before.broadcast.difference(&now.broadcast) {
+            self.broadcast.remove(&Ipv4Addr::octets(address))?;
+        }
+        for address in now.broadcast.difference(&before.broadcast) {
+            self.broadcast.set(&address.octets(), &PRESENT)?;
+        }
+        Ok(())
+    }
+
+    /// The program's exit counters, summed over all CPUs, in the order of [`Exit::ALL`].
+    pub(super) fn exits(&self) -> Option<Vec<u64>> {
+        let count = |exit: &Exit| {
+            self.counters
+                .sum_per_cpu(&(*exit as u32).to_ne_bytes())
+                .ok()
+        };
+        Exit::ALL.iter().map(count).collect()
+    }
+
+    fn set_link(&self, target: &Target) -> Result<(), MapError> {
+        let bytes = match target.link.mac {
+            Some(mac) => bpf::Link {
+                mac,
+                max_frame_bytes: super::opening::MAX_FRAME_BYTES as u16,
+            }
+            .to_bytes(),
+            None => bpf::Link::NOT_READY,
+        };
+        self.link.set(&ONLY, &bytes)
+    }
+}

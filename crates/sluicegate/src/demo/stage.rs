@@ -45,8 +45,10 @@ pub(super) const LOCAL_NAME: &str = "gate.example";
 /// The interface that the server's AF_XDP path is on.
 pub(super) const INTERFACE: &str = "eth0";
 
-/// What the server is started with, below the private `/run`.
-pub(super) const CONFIG_FILE: &str = "/run/sluicegate-demo.conf";
+/// The server's control socket, below the private `/run`.
+pub(super) const CONTROL_SOCKET: &str = "/run/sluicegate.ctl";
+/// What the server is started with, there too.
+const CONFIG_FILE: &str = "/run/sluicegate-demo.conf";
 
 const CONFIG: &str = r#"server:
     interface: 10.11.1.1
@@ -174,7 +176,7 @@ impl Stage {
         reason = "there are no statistics without a stage"
     )]
     pub(super) fn stats(&self) -> Result<BTreeMap<String, u64>> {
-        let text = sluicegate_serve::control::request(Path::new("/run/sluicegate.ctl"), "stats")?;
+        let text = sluicegate_serve::control::request(Path::new(CONTROL_SOCKET), "stats")?;
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         Ok(pairs
             .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))

@@ -13,8 +13,8 @@ use super::measure::{Comparison, Targets, ask_cached, compare};
 use super::picture::{bars, milliseconds, table};
 use super::responder::DELAY;
 use super::stage::{
-    INTERFACE, LOCAL_NAME, SERVER_LOOPBACK, SERVER_V4, SERVER_V6, Stage, UPSTREAM_V4, UPSTREAM_V6,
-    XdpState, address, private_run,
+    CONTROL_SOCKET, INTERFACE, LOCAL_NAME, SERVER_LOOPBACK, SERVER_V4, SERVER_V6, Stage,
+    UPSTREAM_V4, UPSTREAM_V6, XdpState, address, private_run,
 };
 use super::watch;
 
@@ -193,7 +193,8 @@ fn paths(stage: &Stage, out: &mut dyn Write) -> Result<()> {
 /// How to ask from elsewhere.
 fn second_terminal(stage: &Stage, out: &mut dyn Write) -> Result<()> {
     let client = stage.client.path();
-    let own = std::process::id();
+    let mounts = format!("/proc/{}/ns/mnt", std::process::id());
+    let program = std::env::current_exe()?;
     writeln!(
         out,
         "From a second terminal, as root (dig is in the Debian package bind9-dnsutils):"
@@ -210,7 +211,11 @@ fn second_terminal(stage: &Stage, out: &mut dyn Write) -> Result<()> {
         out,
         "  nsenter --net={client} dig @10.11.1.1 +tcp {LOCAL_NAME}"
     )?;
-    writeln!(out, "  nsenter --mount=/proc/{own}/ns/mnt sluicegate stats")?;
+    writeln!(
+        out,
+        "  nsenter --mount={mounts} {} stats -s {CONTROL_SOCKET}",
+        program.display()
+    )?;
     writeln!(
         out,
         "  kill -9 {}      # the server: the kernel takes the XDP program with it\n",

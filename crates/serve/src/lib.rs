@@ -37,14 +37,14 @@ use std::time::Duration;
 
 pub use handoff::{Failure, HandoffFull, HandoffPort, HubError, Outcome, Settled};
 pub use listen::{BindError, Holder, Transport};
-pub use load::{LoadError, Loaded, load};
+pub use load::{Checked, LoadError, Loaded, check, load};
 pub use pending::{Pending, Token};
 pub use process::PrivilegeError;
 pub use registry::{Registry, StatSource};
 pub use server::{Ended, ReloadError, RunningServer, Server, ServerOptions, StartError, UsePidFile, UseXdp};
 pub use shared::Shared;
 pub use wake::Waker;
-pub use xdp::GateError;
+pub use xdp::{Failures, GateError, Reason, Rung};
 
 /// How many clients of one worker may wait for the engine at a time.
 pub const PENDING_PER_WORKER: u32 = 4096;

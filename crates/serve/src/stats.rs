@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use sluicegate_answer::cache::CacheStats;
 use sluicegate_telemetry::{Counter, Snapshot};
 
 use crate::Shared;
@@ -35,7 +36,7 @@ impl Statistics {
             .map(|(_, s)| s.value(Counter::Received))
             .sum();
         line(&mut out, "num", "query.tcp", tcp);
-        let _ = writeln!(out, "mem.cache.message={}", shared.brain.cache.size_bytes());
+        cache_lines(&mut out, &shared.brain.cache.stats());
         counter_lines(&mut out, "total", &total);
         for (name, snapshot) in &workers {
             counter_lines(&mut out, name, snapshot);
@@ -81,6 +82,21 @@ impl Statistics {
             "time.now={}\ntime.up={up}\ntime.elapsed={up}",
             seconds(now)
         );
+    }
+}
+
+/// The answer cache; `mem.cache.message` is what its entries take now, as in Unbound.
+fn cache_lines(out: &mut String, cache: &CacheStats) {
+    let rows = [
+        ("mem.cache", "message", cache.entry_bytes),
+        ("msg.cache", "count", cache.entries),
+        ("msg.cache", "bound_bytes", cache.bound_bytes),
+        ("msg.cache", "inserted", cache.inserted),
+        ("msg.cache", "evicted", cache.evicted),
+        ("msg.cache", "declined", cache.declined),
+    ];
+    for (prefix, name, value) in rows {
+        line(out, prefix, name, value);
     }
 }
 

@@ -18,10 +18,10 @@ use crate::{Failure, Shared};
 /// How long any test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// `hit.test` is local data; everything else is a miss.
+/// `hit.example` is local data; everything else is a miss.
 pub(crate) fn config() -> Config {
     let local_data = vec![At {
-        value: "hit.test. 60 IN A 192.0.2.1".to_owned(),
+        value: "hit.example. 60 IN A 192.0.2.1".to_owned(),
         at: Span::NONE,
     }];
     Config {
@@ -111,7 +111,7 @@ impl FakeEngine {
         let waker = end.waker.clone();
         let (released, stopped) = (Arc::clone(&release), Arc::clone(&stop));
         let thread = Some(std::thread::spawn(move || {
-            answer(&end, &released, &stopped)
+            answer(&end, &released, &stopped);
         }));
         Self {
             release,

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -7,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 /// Without a subcommand it serves, in the foreground. SIGHUP reloads the configuration; SIGTERM answers those
 /// who wait and ends; a second SIGTERM ends at once.
 #[derive(Debug, Parser)]
-#[command(name = "sluicegate", version = version(), args_conflicts_with_subcommands = false)]
+#[command(name = "sluicegate", version = VERSION.as_str())]
 pub(crate) struct Cli {
     /// The configuration file, in the form of unbound.conf
     #[arg(
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Checkconf(CheckconfArgs),
     /// Print the counters of a running server
     Stats(StatsArgs),
+    /// Show the server at work on AF_XDP, on network namespaces of its own (needs root)
+    Demo,
     // `engine` is handled before clap: it is no command for people.
 }
 
@@ -78,13 +81,10 @@ pub(crate) struct StatsArgs {
 }
 
 /// The version, with that of the engine's library.
-fn version() -> String {
-    format!(
-        "{} (libunbound {})",
-        env!("CARGO_PKG_VERSION"),
-        sluicegate_engine::version()
-    )
-}
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let (own, library) = (env!("CARGO_PKG_VERSION"), sluicegate_engine::version());
+    format!("{own} (libunbound {library})")
+});
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 
 mod checkconf;
 mod cli;
+mod demo;
 mod logging;
 mod serve;
 mod stats;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         None => serve::run(&cli),
         Some(Command::Checkconf(arguments)) => return checkconf::run(arguments, &cli.config),
+        Some(Command::Demo) => demo::run().map(|()| ExitCode::SUCCESS),
         Some(Command::Stats(arguments)) => stats::run(arguments, &cli.config),
     };
     match result {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sluicegate_engine::{Client, EngineOptions, StartError};
+use sluicegate_engine::{Client, EngineOptions, StartError, Summary};
 
 use super::port::{Ask, Failure, HubEnd, PortEnd};
 use super::resolve;
@@ -39,6 +39,7 @@ pub(crate) struct HubHandle {
     waker: Waker,
     thread: JoinHandle<()>,
     status: Arc<HubStatus>,
+    summary: Summary,
 }
 
 /// Why there is no hand-off thread.
@@ -68,39 +69,30 @@ impl HubHandle {
         let waker = end.waker.clone();
         let status = Arc::new(HubStatus::default());
         shared.registry.add_source("engine", &status);
-        let hub_parts = (Arc::clone(shared), Arc::clone(&status));
-        let run = move || {
-            let (shared, status) = hub_parts;
-            match Client::start(options) {
-                Ok(client) => {
-                    let _ = started.send(Ok(()));
-                    let (ports, reconfiguring) = (BTreeMap::new(), None);
-                    Hub {
-                        shared,
-                        client,
-                        end,
-                        commands: receiver,
-                        ports,
-                        reconfiguring,
-                        status,
-                        lost: 0,
-                    }
-                    .run();
-                }
-                Err(error) => drop(started.send(Err(error))),
+        let parts = (Arc::clone(shared), end, receiver, Arc::clone(&status));
+        let run = move || match Client::start(options) {
+            Ok(client) => {
+                let _ = started.send(Ok(client.summary().clone()));
+                Hub::new(client, parts).run();
             }
+            Err(error) => drop(started.send(Err(error))),
         };
-        let thread = Builder::new()
-            .name("handoff".to_owned())
-            .spawn(run)
-            .map_err(|_| HubError::Thread)?;
-        outcome.recv().map_err(|_| HubError::Thread)??;
+        let spawned = Builder::new().name("handoff".to_owned()).spawn(run);
+        let thread = spawned.map_err(|_| HubError::Thread)?;
+        let summary = outcome.recv().map_err(|_| HubError::Thread)??;
+        let commands = Mutex::new(commands);
         Ok(Self {
-            commands: Mutex::new(commands),
+            commands,
             waker,
             thread,
             status,
+            summary,
         })
+    }
+
+    /// What the engine said about itself when it started.
+    pub(crate) const fn summary(&self) -> &Summary {
+        &self.summary
     }
 
     /// Starts an engine on another configuration and, once it is ready, lets it take over. What comes back
@@ -151,6 +143,23 @@ struct Hub {
 }
 
 impl Hub {
+    fn new(
+        client: Client<Ticket>,
+        (shared, end, commands, status): (Arc<Shared>, HubEnd, Receiver<Command>, Arc<HubStatus>),
+    ) -> Self {
+        let (ports, reconfiguring, lost) = (BTreeMap::new(), None, 0);
+        Self {
+            shared,
+            client,
+            end,
+            commands,
+            ports,
+            reconfiguring,
+            status,
+            lost,
+        }
+    }
+
     fn run(mut self) {
         loop {
             if !self.commands() {

@@ -12,5 +12,7 @@ mod status;
 
 pub use hub::HubError;
 pub(crate) use hub::HubHandle;
-pub(crate) use port::{Ask, HubEnd, Lane, PortEnd, PortFactory, TaskPort};
+#[cfg(test)]
+pub(crate) use port::{Ask, HubEnd, PortEnd};
+pub(crate) use port::{Lane, PortFactory, TaskPort};
 pub use port::{Failure, HandoffFull, HandoffPort, Outcome, Settled};

@@ -47,7 +47,11 @@ impl RunningServer {
         &mut self,
         ending: &dyn Fn() -> bool,
     ) -> Result<Vec<&'static str>, ReloadError> {
-        let Loaded { config, policy, .. } = load(&self.options.config_file)?;
+        let Loaded {
+            config,
+            policy,
+            warnings,
+        } = load(&self.options.config_file)?;
         if config.engine != self.config.engine {
             // The only step that can still fail; the old engine serves until the new one is ready.
             await_engine(
@@ -57,6 +61,9 @@ impl RunningServer {
         }
         let restart = needs_restart(&self.config, &config);
         (self.options.on_config)(&config);
+        if !warnings.is_empty() {
+            tracing::warn!("{warnings}");
+        }
         self.shared.brain.policy.store(Arc::new(policy));
         self.parts.tcp.send(tcp::Command::Set(tcp_settings(
             config.tcp,

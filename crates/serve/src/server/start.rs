@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -8,14 +11,14 @@ use sluicegate_conf::{Config, TcpConfig};
 use sluicegate_engine::EngineOptions;
 use sluicegate_xsk::nic::Monitor;
 
-use super::announce::announce;
+use super::announce::{announce_addresses, announce_memory};
 use super::error::StartError;
 use super::machine::Machine;
 use super::options::{ServerOptions, UsePidFile};
 use super::running::{Parts, RunningServer, gate_settings, tell_missing, transports};
 use crate::control::{ControlHandle, ControlSocket, socket_path};
 use crate::handoff::{HubHandle, PortFactory};
-use crate::listen::{ListenSet, wanted};
+use crate::listen::{Changes, ListenSet, wanted};
 use crate::load::{Loaded, load};
 use crate::process::{PidFile, User, become_user, raise_limits};
 use crate::stats::Statistics;
@@ -27,18 +30,6 @@ use crate::{ANSWER_DEADLINE, Shared};
 /// Starts servers.
 pub struct Server;
 
-/// What is opened while the process may still do everything.
-struct Opened {
-    listen: ListenSet,
-    changes: crate::listen::Changes,
-    addresses: std::collections::BTreeSet<std::net::SocketAddr>,
-    told_missing: Vec<String>,
-    incomplete: bool,
-    control: Option<ControlSocket>,
-    pid_file: Option<PidFile>,
-    monitor: Option<Monitor>,
-}
-
 impl Server {
     /// Reads the configuration and brings everything up. Call it before any other thread is started: the
     /// change of user reaches only threads that come after it.
@@ -46,18 +37,21 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub fn start(options: ServerOptions) -> Result<RunningServer, StartError> {
-        let Loaded { config, policy, .. } = load(&options.config_file)?;
+        let Loaded {
+            config,
+            policy,
+            warnings,
+        } = load(&options.config_file)?;
         (options.on_config)(&config);
+        if !warnings.is_empty() {
+            tracing::warn!("{warnings}");
+        }
         raise_limits();
         let workers = udp_workers(&config);
-        let opened = open(&options, &config, workers)?;
+        let mut opened = Opened::open(&options, &config, workers)?;
         let brain = Arc::new(Brain::new(policy, config.cache.size_bytes));
-        let (ports, hub_end) = PortFactory::new().map_err(|source| StartError::Os {
-            what: "the hand-off",
-            source,
-        })?;
+        let (ports, hub_end) = PortFactory::new().map_err(os("the hand-off"))?;
         let shared = Arc::new(Shared::new(brain, ports));
-        let statistics = Arc::new(Statistics::new());
         let hub = HubHandle::start(&shared, hub_end, engine_options(&options, &config, workers))?;
         let gate = match Gate::start(&shared, gate_settings(&options, &config, &opened.addresses)) {
             Ok(gate) => gate,
@@ -66,97 +60,72 @@ impl Server {
                 return Err(error.into());
             }
         };
-        let udp = start_udp(&shared, &config, workers)?;
-        let tcp =
-            TcpHandle::start(&shared, tcp_settings(config.tcp, workers)).map_err(|source| {
-                StartError::Os {
-                    what: "the TCP thread",
-                    source,
-                }
-            })?;
-        let control = start_control(opened.control, &shared, &statistics)?;
-        let parts = Parts {
-            udp,
-            tcp,
-            hub,
-            gate,
-            control,
-            pid_file: opened.pid_file,
-        };
-        parts.apply(opened.changes);
-        announce(&config, &opened.listen, workers);
-        let incomplete = opened.incomplete;
-        let mut server = RunningServer {
-            options,
-            config,
-            shared,
-            listen: opened.listen,
-            xdp_addresses: opened.addresses,
-            told_missing: opened.told_missing,
-            parts,
-            statistics,
-            monitor: opened.monitor,
-            next_retry: incomplete.then(Instant::now),
-            next_statistics: None,
-        };
-        server.schedule_statistics();
-        Ok(server)
+        let parts = start_workers(&shared, hub, gate, &config, workers)?;
+        parts.apply(std::mem::take(&mut opened.changes));
+        announce_addresses(&opened.listen, workers);
+        announce_memory(&config, parts.hub.summary());
+        serve(options, config, shared, opened, parts)
     }
 }
 
-/// Everything that may need privileges, then their end.
-fn open(options: &ServerOptions, config: &Config, workers: usize) -> Result<Opened, StartError> {
-    let user = config
-        .username
-        .as_ref()
-        .map(|name| name.value.as_str())
-        .filter(|name| !name.is_empty());
-    let user = user.map(User::find).transpose()?;
-    if let Some(directory) = &config.directory {
-        enter(&directory.value)?;
-    }
-    let mut listen = ListenSet::new(workers);
-    let wanted = wanted(config, &Machine::now());
-    let changes = listen.update(&wanted.addresses, &transports(config));
-    let incomplete = listen.has_failures() || !wanted.missing_interfaces.is_empty();
-    let mut told_missing = Vec::new();
-    tell_missing(&wanted, &mut told_missing);
-    if listen.bound().next().is_none() {
-        changes
-            .failed
-            .iter()
-            .for_each(|error| tracing::error!("{error}"));
-        return Err(StartError::NothingBound {
-            failed: changes.failed.len(),
-        });
-    }
-    let pid_file = match (&config.pidfile, options.pid_file) {
-        (Some(path), UsePidFile::Configured) if !path.value.as_os_str().is_empty() => {
-            let fail = |source| StartError::PidFile {
-                path: path.value.clone(),
-                source,
-            };
-            Some(PidFile::write(&path.value).map_err(fail)?)
+/// What is opened while the process may still do everything.
+struct Opened {
+    listen: ListenSet,
+    changes: Changes,
+    addresses: BTreeSet<SocketAddr>,
+    told_missing: Vec<String>,
+    incomplete: bool,
+    control: Option<ControlSocket>,
+    pid_file: Option<PidFile>,
+    monitor: Option<Monitor>,
+}
+
+impl Opened {
+    /// Does everything that may need privileges, then ends them.
+    fn open(options: &ServerOptions, config: &Config, workers: usize) -> Result<Self, StartError> {
+        let user = config.username.as_ref().map(|name| name.value.as_str());
+        let user = user
+            .filter(|name| !name.is_empty())
+            .map(User::find)
+            .transpose()?;
+        if let Some(directory) = &config.directory {
+            enter(&directory.value)?;
         }
-        _ => None,
-    };
-    let control = bind_control(config);
-    let monitor = Monitor::open()
-        .inspect_err(|error| tracing::warn!("cannot follow the machine's addresses: {error}"))
-        .ok();
-    if let Some(user) = &user {
-        become_user(user)?;
+        let mut listen = ListenSet::new(workers);
+        let wanted = wanted(config, &Machine::now());
+        let changes = listen.update(&wanted.addresses, &transports(config));
+        let mut told_missing = Vec::new();
+        tell_missing(&wanted, &mut told_missing);
+        if listen.bound().next().is_none() {
+            changes
+                .failed
+                .iter()
+                .for_each(|error| tracing::error!("{error}"));
+            return Err(StartError::NothingBound {
+                failed: changes.failed.len(),
+            });
+        }
+        let incomplete = listen.has_failures() || !wanted.missing_interfaces.is_empty();
+        let pid_file = write_pid_file(options, config)?;
+        let control = bind_control(config);
+        let monitor = Monitor::open()
+            .inspect_err(|error| tracing::warn!("cannot follow the machine's addresses: {error}"))
+            .ok();
+        if let Some(user) = &user {
+            become_user(user)?;
+        }
+        let addresses = wanted.addresses;
+        Ok(Self {
+            listen,
+            changes,
+            addresses,
+            told_missing,
+            incomplete,
+            control,
+            pid_file,
+            monitor,
+        })
     }
-    Ok(Opened {
-        listen,
-        changes,
-        addresses: wanted.addresses,
-        told_missing,
-        incomplete,
-        control,
-        pid_file,
-        monitor,
-    })
 }
 
 fn enter(directory: &Path) -> Result<(), StartError> {
@@ -169,6 +138,21 @@ fn enter(directory: &Path) -> Result<(), StartError> {
     })
 }
 
+fn write_pid_file(options: &ServerOptions, config: &Config) -> Result<Option<PidFile>, StartError> {
+    let path = config.pidfile.as_ref().map(|path| &path.value);
+    let path = path.filter(|path| !path.as_os_str().is_empty());
+    match (path, options.pid_file) {
+        (Some(path), UsePidFile::Configured) => {
+            let written = PidFile::write(path).map(Some);
+            written.map_err(|source| StartError::PidFile {
+                path: path.clone(),
+                source,
+            })
+        }
+        _ => Ok(None),
+    }
+}
+
 /// A control socket is a convenience: without it the server serves all the same.
 fn bind_control(config: &Config) -> Option<ControlSocket> {
     let path = socket_path(&config.control)?;
@@ -177,39 +161,67 @@ fn bind_control(config: &Config) -> Option<ControlSocket> {
         .ok()
 }
 
-fn start_udp(
+fn start_workers(
     shared: &Arc<Shared>,
+    hub: HubHandle,
+    gate: Gate,
     config: &Config,
     workers: usize,
-) -> Result<Vec<WorkerHandle>, StartError> {
-    let start =
-        |index| WorkerHandle::start(shared, index, usize::from(config.message.max_udp_bytes));
-    let started: std::io::Result<Vec<_>> = (0..workers).map(start).collect();
-    started.map_err(|source| StartError::Os {
-        what: "the UDP workers",
-        source,
+) -> Result<Parts, StartError> {
+    let max_reply_bytes = usize::from(config.message.max_udp_bytes);
+    let udp: io::Result<Vec<_>> = (0..workers)
+        .map(|index| WorkerHandle::start(shared, index, max_reply_bytes))
+        .collect();
+    let udp = udp.map_err(os("the UDP workers"))?;
+    let tcp = TcpHandle::start(shared, tcp_settings(config.tcp, workers))
+        .map_err(os("the TCP thread"))?;
+    Ok(Parts {
+        udp,
+        tcp,
+        hub,
+        gate,
+        control: None,
+        pid_file: None,
     })
 }
 
-fn start_control(
-    socket: Option<ControlSocket>,
-    shared: &Arc<Shared>,
-    statistics: &Arc<Statistics>,
-) -> Result<Option<ControlHandle>, StartError> {
-    let Some(socket) = socket else {
-        return Ok(None);
+/// Joins everything and opens the control socket. That is last: whoever gets an answer from it may take it
+/// that every address is served.
+fn serve(
+    options: ServerOptions,
+    config: Config,
+    shared: Arc<Shared>,
+    opened: Opened,
+    mut parts: Parts,
+) -> Result<RunningServer, StartError> {
+    let statistics = Arc::new(Statistics::new());
+    parts.pid_file = opened.pid_file;
+    if let Some(socket) = opened.control {
+        let (shared, statistics) = (Arc::clone(&shared), Arc::clone(&statistics));
+        let answer = move |command: &str| match command {
+            "stats" | "stats_noreset" => Ok(statistics.text(&shared)),
+            "status" => Ok(statistics.status()),
+            other => Err(format!("unknown command '{other}'")),
+        };
+        let handle =
+            ControlHandle::start(socket, Box::new(answer)).map_err(os("the control socket"))?;
+        parts.control = Some(handle);
+    }
+    let mut server = RunningServer {
+        options,
+        config,
+        shared,
+        listen: opened.listen,
+        xdp_addresses: opened.addresses,
+        told_missing: opened.told_missing,
+        parts,
+        statistics,
+        monitor: opened.monitor,
+        next_retry: opened.incomplete.then(Instant::now),
+        next_statistics: None,
     };
-    let (shared, statistics) = (Arc::clone(shared), Arc::clone(statistics));
-    let answer = move |command: &str| match command {
-        "stats" | "stats_noreset" => Ok(statistics.text(&shared)),
-        "status" => Ok(statistics.status()),
-        other => Err(format!("unknown command '{other}'")),
-    };
-    let handle = ControlHandle::start(socket, Box::new(answer));
-    handle.map(Some).map_err(|source| StartError::Os {
-        what: "the control socket",
-        source,
-    })
+    server.schedule_statistics();
+    Ok(server)
 }
 
 /// One for each core, unless `num-threads` says otherwise.
@@ -220,6 +232,7 @@ fn udp_workers(config: &Config) -> usize {
         .max(1)
 }
 
+/// The limits of TCP; the configuration gives connections for each thread.
 pub(super) fn tcp_settings(config: TcpConfig, workers: usize) -> TcpSettings {
     TcpSettings {
         connections: config.connections_per_thread as usize * workers,
@@ -235,4 +248,8 @@ fn engine_options(options: &ServerOptions, config: &Config, workers: usize) -> E
     // A little before the worker gives up, so that normally it is the engine's reason that is told.
     engine.deadline = ANSWER_DEADLINE.saturating_sub(Duration::from_millis(500));
     engine
+}
+
+fn os(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::Os { what, source }
 }

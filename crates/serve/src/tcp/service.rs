@@ -16,6 +16,9 @@ use crate::{ANSWER_DEADLINE, Failure, Outcome, PENDING_PER_WORKER, Pending, Shar
 /// The longest message TCP can frame.
 const MAX_MESSAGE_BYTES: usize = u16::MAX as usize;
 
+/// What `answer()` wants beyond the longest query.
+const SPARE_BYTES: usize = 1024;
+
 /// What all connections share. Everything here belongs to one thread.
 pub(super) struct Service {
     shared: Arc<Shared>,
@@ -73,7 +76,7 @@ impl Service {
             lane: RefCell::new(port.lane),
             wake: port.wake,
             waiting: RefCell::new(Pending::new(PENDING_PER_WORKER)),
-            scratch: RefCell::new(vec![0; MAX_MESSAGE_BYTES]),
+            scratch: RefCell::new(vec![0; MAX_MESSAGE_BYTES + SPARE_BYTES]),
             limits,
             draining: watch::Sender::new(false),
         })
@@ -91,7 +94,8 @@ impl Service {
         let mut scratch = self.scratch.borrow_mut();
         scratch[..query.len()].copy_from_slice(query);
         let moment = Moment::new(&self.shared, &self.counters);
-        match moment.decide(&request(peers), &mut scratch, query.len()) {
+        let looked = moment.look(query);
+        match moment.decide(&looked, &request(peers), &mut scratch, query.len()) {
             Verdict::Reply(len) => {
                 self.counters.count(Counter::Replied);
                 sink(&scratch[..len]);

@@ -76,7 +76,16 @@ fn pipelined_queries_are_all_answered() {
     let fixture = Fixture::new(10, IDLE);
     let mut client = fixture.connect();
     let burst: Vec<u8> = (0..300)
-        .flat_map(|id| framed(id, if id % 3 == 0 { "miss.test" } else { "hit.test" }))
+        .flat_map(|id| {
+            framed(
+                id,
+                if id % 3 == 0 {
+                    "miss.example"
+                } else {
+                    "hit.example"
+                },
+            )
+        })
         .collect();
     client.write_all(&burst).unwrap();
     let mut ids: Vec<_> = (0..300).map(|_| receive(&mut client).0).collect();
@@ -89,8 +98,8 @@ fn pipelined_queries_are_all_answered() {
 fn answers_come_as_they_are_ready() {
     let fixture = Fixture::new(10, IDLE);
     let mut client = fixture.connect();
-    client.write_all(&framed(1, "hold.test")).unwrap();
-    client.write_all(&framed(2, "hit.test")).unwrap();
+    client.write_all(&framed(1, "hold.example")).unwrap();
+    client.write_all(&framed(2, "hit.example")).unwrap();
     assert_eq!(receive(&mut client), (2, 0));
     fixture.engine.release();
     assert_eq!(receive(&mut client), (1, 2));
@@ -101,7 +110,7 @@ fn answers_come_as_they_are_ready() {
 fn a_message_may_come_byte_by_byte() {
     let fixture = Fixture::new(10, IDLE);
     let mut client = fixture.connect();
-    for byte in framed(5, "hit.test") {
+    for byte in framed(5, "hit.example") {
         client.write_all(&[byte]).unwrap();
     }
     assert_eq!(receive(&mut client), (5, 0));
@@ -112,8 +121,8 @@ fn a_message_may_come_byte_by_byte() {
 fn a_half_closed_client_gets_its_answers() {
     let fixture = Fixture::new(10, IDLE);
     let mut client = fixture.connect();
-    client.write_all(&framed(1, "hold.test")).unwrap();
-    client.write_all(&framed(2, "hit.test")).unwrap();
+    client.write_all(&framed(1, "hold.example")).unwrap();
+    client.write_all(&framed(2, "hit.example")).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(receive(&mut client).0, 2);
     fixture.engine.release();
@@ -127,11 +136,13 @@ fn more_than_may_wait_at_a_time_are_served_in_turn() {
     let fixture = Fixture::new(10, IDLE);
     let mut client = fixture.connect();
     let count = IN_FLIGHT as u16 * 3;
-    let burst: Vec<u8> = (0..count).flat_map(|id| framed(id, "hold.test")).collect();
+    let burst: Vec<u8> = (0..count)
+        .flat_map(|id| framed(id, "hold.example"))
+        .collect();
     client.write_all(&burst).unwrap();
     // The server reads no further than it may: another connection is served meanwhile.
     let mut other = fixture.connect();
-    other.write_all(&framed(9, "hit.test")).unwrap();
+    other.write_all(&framed(9, "hit.example")).unwrap();
     assert_eq!(receive(&mut other), (9, 0));
     assert!(fixture.shared.registry.total().value(Counter::HandedOff) <= IN_FLIGHT as u64);
     fixture.engine.release();
@@ -148,8 +159,8 @@ fn an_idle_connection_is_closed_and_no_sooner() {
     let (mut silent, mut partial, mut busy) =
         (fixture.connect(), fixture.connect(), fixture.connect());
     let start = Instant::now();
-    busy.write_all(&framed(1, "hold.test")).unwrap();
-    partial.write_all(&framed(2, "hit.test")[..7]).unwrap();
+    busy.write_all(&framed(1, "hold.example")).unwrap();
+    partial.write_all(&framed(2, "hit.example")[..7]).unwrap();
     assert!(is_closed(&mut silent));
     assert!(
         start.elapsed() >= idle.mul_f32(0.9),
@@ -171,14 +182,14 @@ fn the_longest_idle_connection_makes_room() {
     let fixture = Fixture::new(2, IDLE);
     let (mut first, mut second) = (fixture.connect(), fixture.connect());
     for (client, id) in [(&mut first, 1), (&mut second, 2)] {
-        client.write_all(&framed(id, "hit.test")).unwrap();
+        client.write_all(&framed(id, "hit.example")).unwrap();
         assert_eq!(receive(client).0, id);
     }
     let mut third = fixture.connect();
-    third.write_all(&framed(3, "hit.test")).unwrap();
+    third.write_all(&framed(3, "hit.example")).unwrap();
     assert_eq!(receive(&mut third), (3, 0));
     assert!(is_closed(&mut first));
-    second.write_all(&framed(4, "hit.test")).unwrap();
+    second.write_all(&framed(4, "hit.example")).unwrap();
     assert_eq!(receive(&mut second), (4, 0));
     fixture.end();
 }
@@ -187,9 +198,9 @@ fn the_longest_idle_connection_makes_room() {
 fn busy_connections_are_not_closed_for_others() {
     let fixture = Fixture::new(1, IDLE);
     let mut busy = fixture.connect();
-    busy.write_all(&framed(1, "hold.test")).unwrap();
+    busy.write_all(&framed(1, "hold.example")).unwrap();
     let mut waiting = fixture.connect();
-    waiting.write_all(&framed(2, "hit.test")).unwrap();
+    waiting.write_all(&framed(2, "hit.example")).unwrap();
     waiting
         .set_read_timeout(Some(Duration::from_millis(300)))
         .unwrap();
@@ -213,12 +224,12 @@ fn a_client_that_does_not_read_is_not_read_from() {
     let mut writer = client.try_clone().unwrap();
     let writing = std::thread::spawn(move || {
         for id in 0..count {
-            writer.write_all(&framed(id as u16, "hit.test")).unwrap();
+            writer.write_all(&framed(id as u16, "hit.example")).unwrap();
         }
     });
     // Another client is served all the while.
     let mut other = fixture.connect();
-    other.write_all(&framed(7, "hit.test")).unwrap();
+    other.write_all(&framed(7, "hit.example")).unwrap();
     assert_eq!(receive(&mut other), (7, 0));
     for id in 0..count {
         assert_eq!(receive(&mut client), (id as u16, 0));
@@ -234,7 +245,7 @@ fn rubbish_closes_the_connection_and_harms_no_other() {
     let mut bad = fixture.connect();
     bad.write_all(&[0, 3, 1, 2, 3]).unwrap();
     assert!(is_closed(&mut bad));
-    good.write_all(&framed(1, "hit.test")).unwrap();
+    good.write_all(&framed(1, "hit.example")).unwrap();
     assert_eq!(receive(&mut good), (1, 0));
     assert_eq!(fixture.shared.registry.total().value(Counter::DropShort), 1);
     fixture.end();
@@ -244,8 +255,8 @@ fn rubbish_closes_the_connection_and_harms_no_other() {
 fn the_end_answers_those_who_wait() {
     let fixture = Fixture::new(10, IDLE);
     let mut client = fixture.connect();
-    client.write_all(&framed(2, "hit.test")).unwrap();
-    client.write_all(&framed(1, "hold.test")).unwrap();
+    client.write_all(&framed(2, "hit.example")).unwrap();
+    client.write_all(&framed(1, "hold.example")).unwrap();
     assert_eq!(receive(&mut client).0, 2);
     let start = Instant::now();
     fixture.tcp.send(Command::Drain);

@@ -36,7 +36,7 @@ impl Fixture {
         }
     }
 
-    fn ask(&self, to: SocketAddr, message: &[u8]) -> (u16, u8) {
+    fn ask(to: SocketAddr, message: &[u8]) -> (u16, u8) {
         let client = udp_client(to);
         client.send(message).unwrap();
         let mut buf = [0; 4096];
@@ -64,8 +64,14 @@ fn answers_over_both_families() {
         IpAddr::V6(Ipv6Addr::LOCALHOST),
     ] {
         let fixture = Fixture::on(ip);
-        assert_eq!(fixture.ask(fixture.address, &query(7, "hit.test")), (7, 0));
-        assert_eq!(fixture.ask(fixture.address, &query(8, "HIT.test")), (8, 0));
+        assert_eq!(
+            Fixture::ask(fixture.address, &query(7, "hit.example")),
+            (7, 0)
+        );
+        assert_eq!(
+            Fixture::ask(fixture.address, &query(8, "HIT.eXample")),
+            (8, 0)
+        );
         assert_eq!(fixture.total(Counter::Received), 2);
         fixture.end();
     }
@@ -77,9 +83,9 @@ fn wildcard_replies_leave_from_the_address_that_was_asked() {
     // The client's socket is connected: it takes nothing from any other address.
     for (id, last) in [(1, 1), (2, 7), (3, 200)] {
         let to = SocketAddr::new([127, 0, 0, last].into(), fixture.address.port());
-        assert_eq!(fixture.ask(to, &query(id, "hit.test")), (id, 0));
+        assert_eq!(Fixture::ask(to, &query(id, "hit.example")), (id, 0));
         assert_eq!(
-            fixture.ask(to, &query(id, "miss.test")),
+            Fixture::ask(to, &query(id, "miss.example")),
             (id, 2),
             "also after waiting"
         );
@@ -87,8 +93,8 @@ fn wildcard_replies_leave_from_the_address_that_was_asked() {
     fixture.end();
     let fixture = Fixture::on(Ipv6Addr::UNSPECIFIED);
     let to = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), fixture.address.port());
-    assert_eq!(fixture.ask(to, &query(9, "hit.test")), (9, 0));
-    assert_eq!(fixture.ask(to, &query(9, "miss.test")), (9, 2));
+    assert_eq!(Fixture::ask(to, &query(9, "hit.example")), (9, 0));
+    assert_eq!(Fixture::ask(to, &query(9, "miss.example")), (9, 2));
     fixture.end();
 }
 
@@ -101,9 +107,9 @@ fn every_query_of_a_burst_is_answered_once() {
         for (i, client) in clients.iter().enumerate() {
             for id in 0..40 {
                 let name = if (id + i) % 4 == 0 {
-                    "miss.test"
+                    "miss.example"
                 } else {
-                    "hit.test"
+                    "hit.example"
                 };
                 client.send(&query(round * 40 + id as u16, name)).unwrap();
             }
@@ -125,12 +131,12 @@ fn every_query_of_a_burst_is_answered_once() {
 fn rubbish_is_counted_and_the_next_query_answered() {
     let fixture = Fixture::on(Ipv4Addr::LOCALHOST);
     let client = udp_client(fixture.address);
-    let mut response = query(1, "hit.test");
+    let mut response = query(1, "hit.example");
     response[2] |= 0x80;
     for rubbish in [&[][..], &[0; 3], &response, &[0xff; 5000]] {
         client.send(rubbish).unwrap();
     }
-    client.send(&query(2, "hit.test")).unwrap();
+    client.send(&query(2, "hit.example")).unwrap();
     assert_eq!(receive(&client), (2, 0));
     assert_eq!(fixture.total(Counter::DropShort), 2);
     assert_eq!(fixture.total(Counter::DropResponse), 1);
@@ -150,7 +156,11 @@ fn closing_an_address_answers_what_it_has() {
         client
             .send(&query(
                 id,
-                if id % 2 == 0 { "hold.test" } else { "hit.test" },
+                if id % 2 == 0 {
+                    "hold.example"
+                } else {
+                    "hit.example"
+                },
             ))
             .unwrap();
     }
@@ -169,7 +179,7 @@ fn closing_an_address_answers_what_it_has() {
 fn the_end_comes_in_time_and_leaves_nobody_without_a_reply() {
     let fixture = Fixture::on(Ipv4Addr::LOCALHOST);
     let client = udp_client(fixture.address);
-    client.send(&query(1, "hold.test")).unwrap();
+    client.send(&query(1, "hold.example")).unwrap();
     let start = Instant::now();
     fixture.end();
     assert!(start.elapsed() < DRAIN_LIMIT * 2);

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -54,10 +55,11 @@ impl Sink {
             return;
         }
         let time = format::timestamp(ascii_time);
-        let lines: String = text
-            .lines()
-            .map(|line| format!("{time} {origin}{line}\n"))
-            .collect();
+        let mut lines = String::new();
+        for line in text.lines() {
+            // Writing to a String cannot fail.
+            let _ = writeln!(lines, "{time} {origin}{line}");
+        }
         // In one write, so that lines of different processes do not mix. A log that can't be written to is
         // no reason to end.
         let _ = match self {

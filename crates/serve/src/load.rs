@@ -1,0 +1,87 @@
+use std::path::Path;
+
+use sluicegate_answer::Policy;
+use sluicegate_conf::{Config, Diagnostic, LoadOptions, Severity, Version, render};
+
+/// A configuration that can be used, with the policy that it makes.
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What `answer()` decides by.
+    pub policy: Policy,
+    /// Warnings as text, with their places; empty if there are none.
+    pub warnings: String,
+}
+
+/// Why a configuration can't be used: everything there is to say about it, as text.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration can't be used:\n{text}")]
+pub struct LoadError {
+    text: String,
+}
+
+/// What `checkconf` says of a file.
+pub struct Checked {
+    /// Errors, warnings and notes as text; empty if there are none.
+    pub text: String,
+    /// Whether a server would take it.
+    pub usable: bool,
+    read: sluicegate_conf::Loaded,
+}
+
+impl Checked {
+    /// The value of one option, as `checkconf -o` prints it; `None`: there is no such option.
+    pub fn value_of(&self, option: &str) -> Option<String> {
+        self.read.value_of(option)
+    }
+}
+
+/// Reads a configuration and makes a policy of it, exactly as the server does.
+///
+/// # Errors
+/// It can't be used.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let (mut read, policy) = read(path);
+    let usable = read.config.take().zip(policy);
+    let told = if usable.is_some() { Severity::Warning } else { Severity::Error };
+    read.diagnostics.retain(|diagnostic| diagnostic.severity == told);
+    let text = read.render(false);
+    let (config, policy) = usable.ok_or_else(|| LoadError { text: text.clone() })?;
+    Ok(Loaded { config, policy, warnings: text })
+}
+
+/// Reads a configuration and says everything there is to say about it.
+pub fn check(path: &Path, colour: bool) -> Checked {
+    let (read, policy) = read(path);
+    Checked {
+        text: render(&read.diagnostics, &read.sources, colour),
+        usable: policy.is_some(),
+        read,
+    }
+}
+
+/// Reads, and builds the policy if there is a configuration; its errors join the others.
+fn read(path: &Path) -> (sluicegate_conf::Loaded, Option<Policy>) {
+    let mut read = sluicegate_conf::load(path, &options());
+    let policy = match read.config.as_ref().map(Policy::build) {
+        Some(Ok(policy)) => Some(policy),
+        Some(Err(errors)) => {
+            let diagnostics = errors
+                .iter()
+                .map(|error| Diagnostic::error(error.at, error.to_string()));
+            read.diagnostics.extend(diagnostics);
+            None
+        }
+        None => None,
+    };
+    (read, policy)
+}
+
+/// What is known of the library that gets the resolver's part.
+fn options() -> LoadOptions {
+    let engine_version: Option<Version> = sluicegate_engine::version().parse().ok();
+    LoadOptions {
+        engine_version,
+        ..LoadOptions::default()
+    }
+}

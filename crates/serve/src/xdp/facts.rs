@@ -161,7 +161,7 @@ mod tests {
 
     fn vlan(index: u32, lower: u32, id: u16) -> Link {
         with(link(index, "tagged", Some("vlan")), |link| {
-            (link.lower, link.vlan_id) = (Some(lower), Some(id))
+            (link.lower, link.vlan_id) = (Some(lower), Some(id));
         })
     }
 

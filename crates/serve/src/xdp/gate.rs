@@ -104,13 +104,16 @@ struct Keeper {
 /// One interface that is wanted.
 enum Entry {
     /// Served by the kernel; tried again in time.
-    Waiting {
-        target: Target,
-        reason: Reason,
-        retry: Retry,
-    },
+    Waiting(Box<Waiting>),
     /// Served by AF_XDP.
     Running(Box<Interface>),
+}
+
+/// An interface that could not be started.
+struct Waiting {
+    target: Target,
+    reason: Reason,
+    retry: Retry,
 }
 
 impl Keeper {
@@ -236,7 +239,7 @@ impl Keeper {
                 Duration::ZERO
             };
             let name = match entry {
-                Entry::Waiting { target, .. } => target.link.name,
+                Entry::Waiting(waiting) => waiting.target.link.name,
                 Entry::Running(interface) => interface.stop(limit),
             };
             self.report.interface(&name, Standing::Kernel(reason));
@@ -248,21 +251,13 @@ impl Keeper {
         let now = Instant::now();
         let entry = match self.interfaces.remove(&index) {
             None => self.attempt(target, None),
-            Some(Entry::Waiting {
-                target: before,
-                reason,
-                retry,
-            }) => {
-                let news = before != target;
-                if now < retry.due(news) {
+            Some(Entry::Waiting(waiting)) => {
+                let news = waiting.target != target;
+                if now < waiting.retry.due(news) {
                     // The old facts are kept, so that news is not forgotten before it is acted on.
-                    Entry::Waiting {
-                        target: before,
-                        reason,
-                        retry,
-                    }
+                    Entry::Waiting(waiting)
                 } else {
-                    self.attempt(target, Some(retry))
+                    self.attempt(target, Some(waiting.retry))
                 }
             }
             Some(Entry::Running(mut interface)) => match interface.update(&target) {
@@ -291,11 +286,11 @@ impl Keeper {
             Ok(interface) => Entry::Running(Box::new(interface)),
             Err(reason) => {
                 let retry = Retry::after(before, &reason, Instant::now());
-                Entry::Waiting {
+                Entry::Waiting(Box::new(Waiting {
                     target,
                     reason,
                     retry,
-                }
+                }))
             }
         }
     }
@@ -306,7 +301,8 @@ impl Keeper {
             return Ok(());
         }
         for entry in self.interfaces.values() {
-            if let Entry::Waiting { target, reason, .. } = entry
+            if let Entry::Waiting(waiting) = entry
+                && let Waiting { target, reason, .. } = &**waiting
                 && !matches!(reason, Reason::Loopback | Reason::Down)
             {
                 let (interface, reason) = (target.link.name.clone(), reason.clone());
@@ -329,21 +325,21 @@ impl Keeper {
 impl Entry {
     fn name(&self) -> &str {
         match self {
-            Self::Waiting { target, .. } => &target.link.name,
+            Self::Waiting(waiting) => &waiting.target.link.name,
             Self::Running(interface) => interface.name(),
         }
     }
 
     fn standing(&self) -> Standing {
         match self {
-            Self::Waiting { reason, .. } => Standing::Kernel(reason.clone()),
+            Self::Waiting(waiting) => Standing::Kernel(waiting.reason.clone()),
             Self::Running(interface) => interface.standing(),
         }
     }
 
     fn due(&self) -> Instant {
         match self {
-            Self::Waiting { retry, .. } => retry.due(false),
+            Self::Waiting(waiting) => waiting.retry.due(false),
             Self::Running(_) => Instant::now() + TICK,
         }
     }

@@ -6,7 +6,7 @@
 //! whatever it has not (yet) is served by the kernel's sockets, which are always read.
 //!
 //! Starting an interface, on the best rung that holds (zero-copy, copy, generic):
-//! load the program, all queues disabled; attach it by a bpf_link; each worker opens its queue on its own
+//! load the program, all queues disabled; attach it by a `bpf_link`; each worker opens its queue on its own
 //! thread; fill in the interface's MAC address; enable the queues.
 //! Ending one: disable the queues; empty the map's slots; let the workers answer what they have; detach;
 //! close the sockets.

@@ -60,7 +60,7 @@ pub enum Reason {
         max: usize,
     },
     /// Somebody else's XDP program is there; it is never replaced.
-    #[error("another XDP program is attached{}; remove it, or serve by another interface", named(*.id, .name))]
+    #[error("another XDP program is attached{}; remove it, or serve by another interface", named(*.id, .name.as_deref()))]
     Foreign {
         /// Its number, if the kernel tells.
         id: Option<u32>,
@@ -96,7 +96,7 @@ impl Reason {
     }
 }
 
-fn named(id: Option<u32>, name: &Option<String>) -> String {
+fn named(id: Option<u32>, name: Option<&str>) -> String {
     match (id, name) {
         (Some(id), Some(name)) => format!(": id {id}, name '{name}'"),
         (Some(id), None) => format!(": id {id}"),

@@ -21,7 +21,7 @@ const FIRST: Duration = Duration::from_millis(500);
 /// The longest wait where a try leaves the interface as it was.
 const LONGEST_QUIET: Duration = Duration::from_secs(4);
 /// The longest wait where a try attaches and detaches a program.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 impl Retry {
     /// A first failure, or one more after `before`.

@@ -60,11 +60,11 @@ impl Service {
         self.counters.count(Counter::Received);
         let datagram = match Datagram::parse(packet.bytes()) {
             Ok(datagram) => datagram,
-            Err(reject) => return self.lose(drop_reason(&reject)),
+            Err(reject) => return self.lose(drop_reason(reject)),
         };
         let query_len = datagram.payload().len();
         let window = packet.window();
-        let request = self.request(&datagram, window);
+        let request = self.request(datagram, window);
         let buf = &mut window[datagram.payload().start..];
         let looked = moment.look(&buf[..query_len]);
         match moment.decide(&looked, &request, buf, query_len) {
@@ -78,7 +78,7 @@ impl Service {
                 });
             }
             Verdict::Drop(reason) => self.lose(reason),
-            Verdict::Miss(question) => self.park(question, &datagram, packet.bytes()),
+            Verdict::Miss(question) => self.park(question, datagram, packet.bytes()),
         }
     }
 
@@ -160,7 +160,7 @@ impl Service {
         self.counters.count(reason.counter());
     }
 
-    fn request(&self, datagram: &Datagram, frame: &[u8]) -> Request {
+    fn request(&self, datagram: Datagram, frame: &[u8]) -> Request {
         let room = frame.len() - datagram.payload().start;
         Request {
             client: datagram.source(frame),
@@ -170,10 +170,10 @@ impl Service {
         }
     }
 
-    fn park(&mut self, question: Question, datagram: &Datagram, frame: &[u8]) {
+    fn park(&mut self, question: Question, datagram: Datagram, frame: &[u8]) {
         let query = frame[datagram.payload()].into();
         let waiting = Waiting {
-            headers: Headers::save(frame, datagram),
+            headers: Headers::save(frame, &datagram),
             query,
         };
         let Ok(token) = self
@@ -230,7 +230,7 @@ impl Service {
         frame: &mut [u8],
     ) -> Option<usize> {
         let datagram = waiting.headers.restore(frame);
-        let request = self.request(&datagram, frame);
+        let request = self.request(datagram, frame);
         let buf = &mut frame[datagram.payload().start..];
         let len = moment.settle(
             &request,
@@ -244,7 +244,7 @@ impl Service {
     }
 }
 
-fn drop_reason(reject: &Reject) -> DropReason {
+fn drop_reason(reject: Reject) -> DropReason {
     match reject {
         Reject::Checksum => DropReason::Checksum,
         _ => DropReason::Malformed,

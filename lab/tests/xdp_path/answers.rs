@@ -1,0 +1,241 @@
+//! Queries that the fast path answers.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use sluicegate_lab::peers;
+use sluicegate_lab::upstream::Upstream;
+use sluicegate_lab::wire::{
+    FrameSpec, Message, RawSocket, Tag, ask_udp, query, rtype, udp_frame, udp_payload,
+};
+
+use crate::site::{PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, replied, which};
+
+/// `dig` itself checks ID, source address and checksum of what comes back.
+pub(crate) fn dig() -> Result<()> {
+    let site = Site::joined(1)?;
+    let server = site.start()?;
+    for address in [SERVER4, SERVER6] {
+        let before = replied(&server)?;
+        let mut dig = peers::command("dig")?;
+        dig.args([
+            "+short",
+            "+tries=1",
+            "+timeout=2",
+            "+nocookie",
+            &format!("@{address}"),
+            "host.test",
+            "A",
+        ]);
+        let finished = site.here.run(&dig)?;
+        ensure!(
+            finished.success() && finished.stdout.trim() == "192.0.2.7",
+            "dig: {}",
+            finished.stdout
+        );
+        ensure!(
+            which(&server, before)? == Path::Xdp,
+            "{address} was not answered by AF_XDP"
+        );
+    }
+    let all = server.stats()?;
+    let redirected = || Ok::<_, anyhow::Error>(server.sum("xdp.eth0.redirected", "")? >= 2);
+    ensure!(
+        all.contains_key("xdp.eth0.pass.not-listening"),
+        "the program's exits are not shown"
+    );
+    ensure!(
+        all.contains_key("xdp.eth0.0.rx.drop.fill-empty"),
+        "XDP_STATISTICS are not shown"
+    );
+    until(Duration::from_secs(3), redirected)
+        .context("the program's counter does not show the redirects")?;
+    Ok(())
+}
+
+/// Clients from many ports: veth spreads them over the queues, and each queue's own worker replies.
+pub(crate) fn every_queue() -> Result<()> {
+    let site = Site::joined(2)?;
+    let server = site.start()?;
+    server.wait_for_line("queues=2", RESUME)?;
+    let asked = query("host.test", rtype::A).build();
+    let mut served = BTreeSet::new();
+    for _ in 0..200 {
+        let address = SocketAddr::new(SERVER4.parse()?, 53);
+        site.here
+            .enter(|| ask_udp(address, &asked, PATIENCE))?
+            .context("no answer")?;
+        let all = server.stats()?;
+        for queue in 0..2 {
+            if all
+                .get(&format!("xdp.eth0.{queue}.replied"))
+                .is_some_and(|replied| *replied > 0)
+            {
+                served.insert(queue);
+            }
+        }
+        if served.len() == 2 {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("200 questions reached only the queues {served:?}")
+}
+
+/// What has to be fetched, more of it at once than a batch holds, and then again from the cache.
+pub(crate) fn misses() -> Result<()> {
+    let site = Site::joined(1)?;
+    let upstream = Upstream::start(&site.there, "127.0.0.1:5300".parse()?)?;
+    let forward = format!(
+        "  do-not-query-localhost: no\n  local-zone: \"upstream.test.\" transparent\nforward-zone:\n  name: \".\"\n  \
+         forward-addr: 127.0.0.1@{}",
+        upstream.address().port()
+    );
+    let server = Site::server(&forward).start(&site.there)?;
+    server.wait_for_xdp()?;
+    let before = replied(&server)?;
+    for round in 0..2 {
+        for address in [SERVER4, SERVER6] {
+            let address = SocketAddr::new(address.parse()?, 53);
+            let asked = |n: u32| {
+                query(&format!("delay50.n{n}.upstream.example"), rtype::A)
+                    .id(n as u16)
+                    .build()
+            };
+            let answers: Vec<Result<Option<Vec<u8>>>> = site.here.enter(|| {
+                std::thread::scope(|scope| {
+                    let waiting: Vec<_> = (0..100)
+                        .map(|n| {
+                            let asked = asked(n);
+                            scope.spawn(move || ask_udp(address, &asked, PATIENCE))
+                        })
+                        .collect();
+                    waiting
+                        .into_iter()
+                        .map(|thread| thread.join().expect("asking does not panic"))
+                        .collect()
+                })
+            });
+            for (n, answer) in answers.into_iter().enumerate() {
+                let answer = answer?
+                    .with_context(|| format!("round {round}, {address}: no answer to {n}"))?;
+                let answer = Message::parse(&answer)?;
+                ensure!(
+                    answer.id == n as u16 && answer.answer.len() == 1,
+                    "wrong answer to {n}: {answer:?}"
+                );
+            }
+        }
+    }
+    let after = replied(&server)?;
+    ensure!(
+        after.0 - before.0 == 400 && after.1 == before.1,
+        "not all by AF_XDP: {before:?} {after:?}"
+    );
+    ensure!(
+        server.sum("xdp.eth0.0.resolved", "")? >= 100,
+        "nothing came from the engine"
+    );
+    Ok(())
+}
+
+/// Two addresses on one interface, also for answers that had to be fetched: connected sockets accept no
+/// answer from the other one.
+pub(crate) fn own_address() -> Result<()> {
+    let site = Site::joined(1)?;
+    site.eth0().add_address("10.11.1.7/24")?;
+    site.eth0().add_address("fc00:dead:cafe:1::7/64")?;
+    let server = site.start()?;
+    for address in [SERVER4, "10.11.1.7", SERVER6, "fc00:dead:cafe:1::7"] {
+        site.expect(&server, address, Path::Xdp)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn generic() -> Result<()> {
+    let site = Site::joined(2)?;
+    let server = Site::server("xdp:\n  mode: generic").start(&site.there)?;
+    let line = server.wait_for_xdp()?;
+    ensure!(line.contains("mode=generic queues=2"), "{line}");
+    site.expect(&server, SERVER4, Path::Xdp)?;
+    site.expect(&server, SERVER6, Path::Xdp)
+}
+
+/// Two tags in the frame itself, as from a NIC that leaves them there: the reply carries them back.
+pub(crate) fn tagged() -> Result<()> {
+    let site = Site::joined(1)?;
+    site.there
+        .ip("link add link eth0 name outer type vlan proto 802.1ad id 100")?;
+    site.there
+        .ip("link add link outer name inner type vlan id 200")?;
+    site.there.ip("addr add 10.11.2.1/24 dev inner")?;
+    site.there
+        .ip("addr add fc00:dead:cafe:2::1/64 dev inner nodad")?;
+    site.there.ip("link set outer up")?;
+    site.there.ip("link set inner up")?;
+    let server = site.start()?;
+    let raw = RawSocket::open(&site.here, "eth0")?;
+    let tags = vec![
+        Tag {
+            ethertype: 0x88a8,
+            id: 100,
+        },
+        Tag {
+            ethertype: 0x8100,
+            id: 200,
+        },
+    ];
+    for (from, to) in [
+        ("10.11.2.2:4000", "10.11.2.1:53"),
+        ("[fc00:dead:cafe:2::2]:4000", "[fc00:dead:cafe:2::1]:53"),
+    ] {
+        let spec = FrameSpec {
+            source_mac: raw.mac(),
+            destination_mac: site.eth0().mac()?,
+            tags: tags.clone(),
+            source: from.parse()?,
+            destination: to.parse()?,
+            hop_limit: 64,
+        };
+        let before = replied(&server)?;
+        raw.send(&udp_frame(&spec, &query("host.test", rtype::A).build()))?;
+        let ours = |frame: &[u8]| {
+            frame.get(12..14) == Some(&[0x88, 0xa8]) && frame.get(14..16) == Some(&[0, 100])
+        };
+        let reply = raw
+            .receive(PATIENCE, ours)?
+            .with_context(|| format!("no tagged reply from {to}"))?;
+        ensure!(
+            reply[16..20] == [0x81, 0, 0, 200],
+            "the inner tag is {:02x?}",
+            &reply[16..20]
+        );
+        let (source, destination, payload) = udp_payload(&reply)?.context("not UDP")?;
+        ensure!(
+            source == spec.destination && destination == spec.source,
+            "{source} to {destination}"
+        );
+        ensure!(
+            Message::parse(&payload)?.answer.len() == 1,
+            "no answer in the reply"
+        );
+        ensure!(
+            which(&server, before)? == Path::Xdp,
+            "answered by the kernel"
+        );
+    }
+    // The untagged client is still served.
+    site.expect(&server, SERVER4, Path::Xdp)?;
+    Ok(())
+}
+
+/// Waits until `done`.
+fn until(limit: Duration, done: impl Fn() -> Result<bool>) -> Result<()> {
+    let end = Instant::now() + limit;
+    while !done()? {
+        ensure!(Instant::now() < end, "not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

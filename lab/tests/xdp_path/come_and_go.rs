@@ -1,0 +1,158 @@
+//! Interfaces that come and go, and change under the server. Within five seconds of its return an
+//! interface is served by AF_XDP again, and meanwhile the kernel answers wherever it can.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use sluicegate_lab::netns::Netns;
+
+use crate::site::{Path, RESUME, SERVER4, SERVER6, Site};
+
+const BOTH: [&str; 2] = [SERVER4, SERVER6];
+
+pub(crate) fn made_anew() -> Result<()> {
+    let site = Site::joined(2)?;
+    let server = site.start()?;
+    for _ in 0..3 {
+        site.wait_for_xdp(&server, &BOTH)?;
+        site.there.ip("link del eth0")?;
+        site.join(2)?;
+        site.wait_for_xdp(&server, &BOTH)?;
+    }
+    ensure!(
+        !server
+            .process()
+            .lines_with("interface=eth0 reason=it is gone")
+            .is_empty(),
+        "the log does not say that the interface went away"
+    );
+    Ok(())
+}
+
+pub(crate) fn down_and_up() -> Result<()> {
+    let site = Site::joined(2)?;
+    let server = site.start()?;
+    for _ in 0..3 {
+        site.eth0().set_up(false)?;
+        site.eth0().set_up(true)?;
+        // Linux takes IPv6 addresses away when an interface goes down.
+        site.eth0().add_address(&format!("{SERVER6}/64"))?;
+        site.wait_for_xdp(&server, &BOTH)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn moved() -> Result<()> {
+    let site = Site::joined(1)?;
+    let server = site.start()?;
+    let elsewhere = Netns::new()?;
+    site.there.ip(&format!(
+        "link set eth0 netns {}",
+        elsewhere.path().display()
+    ))?;
+    server.wait_for_line("interface=eth0 reason=it is gone", RESUME)?;
+    ensure!(
+        elsewhere
+            .ip("-d link show eth0")?
+            .find("prog/xdp")
+            .is_none(),
+        "the program went along"
+    );
+    elsewhere.ip(&format!(
+        "link set eth0 netns {}",
+        site.there.path().display()
+    ))?;
+    site.eth0().set_up(true)?;
+    site.eth0().add_address(&format!("{SERVER4}/24"))?;
+    site.eth0().add_address(&format!("{SERVER6}/64"))?;
+    site.wait_for_xdp(&server, &BOTH)
+}
+
+pub(crate) fn more_queues() -> Result<()> {
+    let site = Site::joined(4)?;
+    site.there.ethtool("-L eth0 rx 1 tx 1")?;
+    let server = site.start()?;
+    server.wait_for_line("queues=1", RESUME)?;
+    site.there.ethtool("-L eth0 rx 3 tx 3")?;
+    server.wait_for_line(
+        "XDP fast path active interface=eth0 mode=copy queues=3",
+        RESUME,
+    )?;
+    // Whichever queue it comes in by.
+    for _ in 0..40 {
+        for address in BOTH {
+            site.expect(&server, address, Path::Xdp)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn another_mac() -> Result<()> {
+    let site = Site::joined(1)?;
+    let server = site.start()?;
+    site.expect(&server, SERVER4, Path::Xdp)?;
+    site.eth0().set_mac("02:00:00:00:00:77")?;
+    site.here.ip("neigh flush all")?;
+    site.wait_for_xdp(&server, &BOTH)
+}
+
+pub(crate) fn another_name() -> Result<()> {
+    let site = Site::joined(1)?;
+    let server = site.start()?;
+    site.there.ip("link set eth0 name uplink")?;
+    site.wait_for_xdp(&server, &BOTH)?;
+    server.wait_for_line("XDP fast path active interface=uplink", RESUME)?;
+    Ok(())
+}
+
+/// The server listens on the wildcard: an address that comes is taken, one that goes is given up.
+pub(crate) fn addresses() -> Result<()> {
+    let site = Site::joined(1)?;
+    let server = site.start()?;
+    let more = ["10.11.1.9", "fc00:dead:cafe:1::9"];
+    site.eth0().add_address("10.11.1.9/24")?;
+    site.eth0().add_address("fc00:dead:cafe:1::9/64")?;
+    site.wait_for_xdp(&server, &more)?;
+    site.there.ip("addr del 10.11.1.9/24 dev eth0")?;
+    // Still routed here, no longer ours: whoever answers, it must not be the fast path.
+    site.here.ip(&format!(
+        "neigh replace 10.11.1.9 lladdr {} dev eth0",
+        mac_text(&site)?
+    ))?;
+    let silent = || Ok::<_, anyhow::Error>(site.ask(&server, "10.11.1.9").is_err());
+    let mut seen = false;
+    for _ in 0..3 {
+        seen |= silent()?;
+    }
+    ensure!(seen, "an address that was removed is still answered");
+    site.expect(&server, more[1], Path::Xdp)
+}
+
+pub(crate) fn mtu() -> Result<()> {
+    let site = Site::joined(1)?;
+    // The kernel forbids such an MTU while a program is attached: so it comes first.
+    site.eth0().set_mtu(9000)?;
+    let server = Site::server("").start(&site.there)?;
+    let line = server.wait_for_line(
+        "XDP not available, serving through the kernel: interface=eth0",
+        RESUME,
+    )?;
+    ensure!(
+        line.contains("9000") && line.contains("1792"),
+        "the reason names both numbers: {line}"
+    );
+    site.expect(&server, SERVER4, Path::Kernel)?;
+    site.eth0().set_mtu(1500)?;
+    site.wait_for_xdp(&server, &BOTH)?;
+    site.eth0().set_mtu(1400)?;
+    server.wait_for_line("XDP fast path active", Duration::from_secs(1))?;
+    site.wait_for_xdp(&server, &BOTH)
+}
+
+fn mac_text(site: &Site) -> Result<String> {
+    Ok(site
+        .eth0()
+        .mac()?
+        .map(|byte| format!("{byte:02x}"))
+        .join(":"))
+}

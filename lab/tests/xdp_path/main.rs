@@ -1,0 +1,127 @@
+//! Sluicegate on a veth pair: which path answers, and what happens when the fast one can't.
+//!
+//! Which path it was is read from the server's own counters: each test asks one question at a time and
+//! looks at whether a worker `xdp.*` or `udp.*` has replied.
+
+use std::process::ExitCode;
+
+use sluicegate_lab::harness::suite;
+use sluicegate_lab::needs;
+
+mod answers;
+mod come_and_go;
+mod impossible;
+mod kernel_path;
+mod site;
+
+fn main() -> ExitCode {
+    suite("xdp_path")
+        .test(
+            "dig is answered over both families",
+            needs![Root, Netns, Peer("dig")],
+            answers::dig,
+        )
+        .test(
+            "every queue answers",
+            needs![Root, Netns],
+            answers::every_queue,
+        )
+        .test(
+            "misses come back by AF_XDP",
+            needs![Root, Netns],
+            answers::misses,
+        )
+        .test(
+            "replies leave from the address that was asked",
+            needs![Root, Netns],
+            answers::own_address,
+        )
+        .test(
+            "generic mode answers",
+            needs![Root, Netns],
+            answers::generic,
+        )
+        .test(
+            "a tagged query is answered with its tags",
+            needs![Root, Netns],
+            answers::tagged,
+        )
+        .test(
+            "deleted and made anew",
+            needs![Root, Netns],
+            come_and_go::made_anew,
+        )
+        .test("down and up", needs![Root, Netns], come_and_go::down_and_up)
+        .test(
+            "moved to another namespace and back",
+            needs![Root, Netns],
+            come_and_go::moved,
+        )
+        .test(
+            "more queues",
+            needs![Root, Netns, Tool("ethtool")],
+            come_and_go::more_queues,
+        )
+        .test(
+            "another MAC address",
+            needs![Root, Netns],
+            come_and_go::another_mac,
+        )
+        .test(
+            "another name",
+            needs![Root, Netns],
+            come_and_go::another_name,
+        )
+        .test(
+            "an address more and an address less",
+            needs![Root, Netns],
+            come_and_go::addresses,
+        )
+        .test(
+            "an MTU too large and back",
+            needs![Root, Netns],
+            come_and_go::mtu,
+        )
+        .test(
+            "a foreign program is left alone",
+            needs![Root, Netns],
+            impossible::foreign,
+        )
+        .test(
+            "a missing capability",
+            needs![Root, Netns],
+            impossible::capability,
+        )
+        .test("--no-xdp", needs![Root, Netns], impossible::switched_off)
+        .test(
+            "an interface that passes others' packets on",
+            needs![Root, Netns],
+            impossible::stacked,
+        )
+        .test(
+            "enable: yes refuses to start",
+            needs![Root, Netns],
+            impossible::required,
+        )
+        .test(
+            "kill -9 leaves nothing behind",
+            needs![Root, Netns],
+            impossible::killed,
+        )
+        .test(
+            "a stop detaches and loses nothing",
+            needs![Root, Netns],
+            impossible::stopped,
+        )
+        .test(
+            "what XDP does not take is answered by the kernel",
+            needs![Root, Netns],
+            kernel_path::odd_packets,
+        )
+        .test(
+            "a VLAN interface with a MAC of its own",
+            needs![Root, Netns],
+            kernel_path::vlan_interface,
+        )
+        .run()
+}

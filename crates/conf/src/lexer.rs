@@ -299,3 +299,158 @@ impl Lexer {
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tokens as short texts: `k:` keyword, `v:` value, `i:`/`t:` include, `!` what is bad.
+    fn tokens(text: &str) -> Vec<String> {
+        let counts = [
+            ("port", 1),
+            ("access-control", 2),
+            ("server", 0),
+            ("logfile", 1),
+        ];
+        let known = |name: &str| ["port", "access-control", "server", "logfile"].contains(&name);
+        let mut lexer = Lexer::new(Arc::from(text), 0, known);
+        let mut out = Vec::new();
+        loop {
+            let shown = |span: Span| &text[span.start as usize..span.end as usize];
+            match lexer.next() {
+                Token::Keyword(span) => {
+                    let name = shown(span);
+                    lexer.expect(
+                        counts
+                            .iter()
+                            .find(|(known, _)| *known == name)
+                            .map_or(0, |(_, count)| *count),
+                    );
+                    out.push(format!("k:{name}"));
+                }
+                Token::Value(value) => out.push(format!("v:{}", shown(value.span))),
+                Token::Include { file, toplevel, .. } => {
+                    out.push(format!(
+                        "{}:{}",
+                        if toplevel { 't' } else { 'i' },
+                        shown(file.span)
+                    ));
+                }
+                Token::Bad(span, fault) => out.push(format!("!{fault:?}:{}", shown(span))),
+                Token::End => return out,
+            }
+        }
+    }
+
+    #[test]
+    fn blanks_are_not_needed_and_lines_do_not_matter() {
+        assert_eq!(tokens("server:port:53"), ["k:server", "k:port", "v:53"]);
+        assert_eq!(
+            tokens("server:\r\n\tport:\r\n\r\n53\r\n"),
+            ["k:server", "k:port", "v:53"]
+        );
+        assert_eq!(
+            tokens("port: 1 port: 2"),
+            ["k:port", "v:1", "k:port", "v:2"]
+        );
+    }
+
+    #[test]
+    fn a_hash_begins_a_comment_only_where_a_token_may_begin() {
+        assert_eq!(tokens("port: 53#x # y\n#z"), ["k:port", "v:53#x"]);
+        assert_eq!(tokens("port: # a: b\n 53"), ["k:port", "v:53"]);
+        assert_eq!(tokens("port: \"a # b\""), ["k:port", "v:a # b"]);
+        assert_eq!(
+            tokens("# port: 1\r port: 2\nport: 3"),
+            ["k:port", "v:3"],
+            "a comment ends at a newline only"
+        );
+    }
+
+    #[test]
+    fn quotes_keep_what_is_within_them() {
+        assert_eq!(
+            tokens(r#"port: "" port: '' port: "it's" port: 'a "b"'"#).join(" "),
+            "k:port v: k:port v: k:port v:it's k:port v:a \"b\""
+        );
+        assert_eq!(
+            tokens(r#"access-control: "a b"c"#),
+            ["k:access-control", "v:a b", "v:c"]
+        );
+        assert_eq!(
+            tokens(r#"access-control: a"b""#),
+            ["k:access-control", "v:a", "v:b"]
+        );
+        assert_eq!(tokens(r#"port: "a\"b""#), ["k:port", r#"v:a\"b"#]);
+        assert_eq!(tokens(r"port: a\ b"), ["k:port", r"v:a\ b"]);
+    }
+
+    #[test]
+    fn what_is_no_token_is_said_and_the_line_passed_over() {
+        assert_eq!(
+            tokens("port: \"abc\nport: 1"),
+            ["k:port", "!Unclosed:\"abc", "k:port", "v:1"]
+        );
+        assert_eq!(tokens("port: 'abc"), ["k:port", "!Unclosed:'abc"]);
+        assert_eq!(
+            tokens("prot 53 54\nport: 1"),
+            ["!NoColon:prot", "k:port", "v:1"]
+        );
+        assert_eq!(
+            tokens(": x\n\"y\"\nport: 1"),
+            ["!Stray::", "!Stray:\"", "k:port", "v:1"]
+        );
+        assert_eq!(
+            tokens("port: \\\nport: 2"),
+            ["k:port", "!Stray:\\", "k:port", "v:2"]
+        );
+    }
+
+    #[test]
+    fn a_keyword_on_a_later_line_is_no_value() {
+        assert_eq!(
+            tokens("port:\nlogfile: x"),
+            ["k:port", "!NoValue:logfile:", "k:logfile", "v:x"]
+        );
+        assert_eq!(
+            tokens("access-control: a\nserver:"),
+            ["k:access-control", "v:a", "!NoValue:server:", "k:server"]
+        );
+        assert_eq!(
+            tokens("port:\ninclude: x"),
+            ["k:port", "!NoValue:include:", "i:x"]
+        );
+        assert_eq!(
+            tokens("logfile: port:"),
+            ["k:logfile", "v:port:"],
+            "on the same line it is one"
+        );
+        assert_eq!(
+            tokens("logfile:\nfoo:"),
+            ["k:logfile", "v:foo:"],
+            "no keyword"
+        );
+    }
+
+    #[test]
+    fn includes_stand_anywhere() {
+        assert_eq!(
+            tokens("include: a/b.conf\ninclude-toplevel:\"c d\""),
+            ["i:a/b.conf", "t:c d"]
+        );
+        assert_eq!(
+            tokens("access-control: a include: \"f\" b"),
+            ["k:access-control", "v:a", "i:f", "v:b"]
+        );
+        assert_eq!(tokens("include:\n \"f\""), ["i:f"]);
+        assert_eq!(tokens("include:"), ["!NoFile:include"]);
+        assert_eq!(
+            tokens("include:\nport: 1"),
+            ["!NoFile:include", "k:port", "v:1"]
+        );
+        assert_eq!(
+            tokens("include: 'f'\nport: 1"),
+            ["!NoFile:include", "!Stray:'", "k:port", "v:1"]
+        );
+    }
+}

@@ -38,6 +38,13 @@ impl Parser<'_> {
                 Step::Value(_) => {}
                 Step::End => return,
             }
+            if self.reader.diagnostics.len() > MAX_ERRORS {
+                let message = format!("more than {MAX_ERRORS} errors: the rest is not read");
+                self.reader
+                    .diagnostics
+                    .push(Diagnostic::error(self.last, message));
+                return;
+            }
         }
     }
 
@@ -235,6 +242,9 @@ impl Parser<'_> {
             .push(Diagnostic::error(at, message).maybe_help(help));
     }
 }
+
+/// Whoever has made more does not read them one by one; each costs a search for what was meant.
+pub(crate) const MAX_ERRORS: usize = 1000;
 
 fn clauses(row: &Keyword) -> String {
     let names: Vec<String> = row

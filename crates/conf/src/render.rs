@@ -43,6 +43,9 @@ pub const MAX_SHOWN: usize = 20;
 /// A line longer than this is shown cut: a blocklist may stand on one line.
 const MAX_LINE_BYTES: usize = 400;
 
+/// Two places further apart than this are shown one by one.
+const MAX_EXCERPT_BYTES: u32 = 16 << 10;
+
 fn title(severity: Severity, message: &str) -> Group<'static> {
     let level = match severity {
         Severity::Error => Level::ERROR,
@@ -52,17 +55,27 @@ fn title(severity: Severity, message: &str) -> Group<'static> {
     Group::with_title(level.primary_title(printable(message)))
 }
 
-fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Vec<Group<'a>> {
+fn groups(diagnostic: &Diagnostic, sources: &SourceMap) -> Vec<Group<'static>> {
     let mut group = title(diagnostic.severity, &diagnostic.message);
-    let primary = Excerpt::of(sources, diagnostic.span);
-    if let Some(excerpt) = &primary {
-        group =
-            group.element(excerpt.snippet(AnnotationKind::Primary, diagnostic.label.as_deref()));
-    }
-    if let Some((span, label)) = &diagnostic.related
-        && let Some(excerpt) = Excerpt::of(sources, *span)
-    {
-        group = group.element(excerpt.snippet(AnnotationKind::Context, Some(label)));
+    let primary = Mark {
+        span: diagnostic.span,
+        kind: AnnotationKind::Primary,
+        label: diagnostic.label.as_deref(),
+    };
+    let related = diagnostic.related.as_ref();
+    let related = related.map(|(span, label)| Mark {
+        span: *span,
+        kind: AnnotationKind::Context,
+        label: Some(label),
+    });
+    match related {
+        Some(related) if primary.is_near(&related) => {
+            group = group.elements(snippet(sources, &[primary, related]));
+        }
+        _ => {
+            group = group.elements(snippet(sources, &[primary]));
+            group = group.elements(related.and_then(|related| snippet(sources, &[related])));
+        }
     }
     if let Some(source) = sources.source(diagnostic.span)
         && source.included_at != Span::NONE
@@ -76,52 +89,54 @@ fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a SourceMap) -> Vec<Group<'
     vec![group]
 }
 
-/// The line a span stands in, as the renderer wants it: only that line, so that a long file costs nothing.
-struct Excerpt {
-    path: String,
-    line: String,
-    number: usize,
-    start: usize,
-    end: usize,
+/// A place to underline.
+struct Mark<'a> {
+    span: Span,
+    kind: AnnotationKind,
+    label: Option<&'a str>,
 }
 
-impl Excerpt {
-    fn of(sources: &SourceMap, span: Span) -> Option<Self> {
-        let source = sources.source(span)?;
-        let at = sources.line_column(span)?;
-        let text = &source.text;
-        let (start, end) = (span.start as usize, span.end as usize);
-        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end = text[start..]
-            .find('\n')
-            .map_or(text.len(), |newline| start + newline);
-        let from = floor(
-            text,
-            line_start.max(start.saturating_sub(MAX_LINE_BYTES / 2)),
-        );
-        let to = floor(text, line_end.min(from + MAX_LINE_BYTES)).max(start);
-        let line = &text[from..to];
-        Some(Self {
-            path: printable(&source.path.display().to_string()),
-            line: line.trim_end_matches('\r').to_owned(),
-            number: at.line,
-            start: start - from,
-            end: end.min(to).max(start) - from,
-        })
+impl Mark<'_> {
+    /// Whether one excerpt can show both.
+    fn is_near(&self, other: &Self) -> bool {
+        self.span.source == other.span.source
+            && self.span.start.abs_diff(other.span.start) < MAX_EXCERPT_BYTES
     }
+}
 
-    fn snippet<'a>(
-        &self,
-        kind: AnnotationKind,
-        label: Option<&'a str>,
-    ) -> Snippet<'a, Annotation<'a>> {
-        let length = self.line.len();
-        let range = self.start.min(length)..self.end.min(length);
-        Snippet::source(self.line.clone())
-            .line_start(self.number)
-            .path(self.path.clone())
-            .annotation(kind.span(range).label(label))
+/// The lines from the first mark to the last, which must stand in one file; nothing for places in no file.
+/// Only those lines are given to the renderer, so that a long file costs nothing.
+fn snippet(
+    sources: &SourceMap,
+    marks: &[Mark<'_>],
+) -> Option<Snippet<'static, Annotation<'static>>> {
+    let first = marks.iter().map(|mark| mark.span).min()?;
+    let last = marks.iter().map(|mark| mark.span).max()?;
+    let source = sources.source(first)?;
+    let text = &*source.text;
+    let (start, end) = (first.start as usize, last.end as usize);
+    let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line_end = text[end..]
+        .find('\n')
+        .map_or(text.len(), |newline| end + newline);
+    let from = floor(
+        text,
+        line_start.max(start.saturating_sub(MAX_LINE_BYTES / 2)),
+    );
+    let to = floor(
+        text,
+        line_end.min(end.min(start + MAX_EXCERPT_BYTES as usize) + MAX_LINE_BYTES / 2),
+    );
+    let excerpt = text[from..to].trim_end_matches('\r');
+    let mut snippet = Snippet::source(excerpt.to_owned())
+        .line_start(sources.line_column(first)?.line)
+        .path(printable(&source.path.display().to_string()));
+    for mark in marks {
+        let within = |index: u32| floor(excerpt, index as usize - from);
+        let range = within(mark.span.start)..within(mark.span.end);
+        snippet = snippet.annotation(mark.kind.span(range).label(mark.label.map(printable)));
     }
+    Some(snippet)
 }
 
 /// The char boundary at or before `index`.

@@ -18,6 +18,8 @@ pub struct Source {
     pub text: Arc<str>,
     /// The `include:` that brought it in; [`Span::NONE`] for the first file.
     pub included_at: Span,
+    /// Where each line but the first begins.
+    line_starts: Vec<u32>,
 }
 
 /// A place as people count it: both from 1, the column in characters.
@@ -32,11 +34,14 @@ pub struct LineColumn {
 impl SourceMap {
     /// Takes a file in.
     pub(crate) fn add(&mut self, path: &Path, bytes: &[u8], included_at: Span) -> u32 {
-        let text = Arc::from(String::from_utf8_lossy(bytes));
+        let text: Arc<str> = Arc::from(String::from_utf8_lossy(bytes));
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let line_starts = newlines.map(|(index, _)| index as u32 + 1).collect();
         self.sources.push(Source {
             path: path.to_owned(),
             text,
             included_at,
+            line_starts,
         });
         (self.sources.len() - 1) as u32
     }
@@ -60,12 +65,17 @@ impl SourceMap {
 
     /// Line and column where a span begins; `None` for [`Span::NONE`].
     pub fn line_column(&self, span: Span) -> Option<LineColumn> {
-        let before = self.source(span)?.text.get(..span.start as usize)?;
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
+        let source = self.source(span)?;
+        let lines_before = source
+            .line_starts
+            .partition_point(|&start| start <= span.start);
+        let line_start = lines_before
+            .checked_sub(1)
+            .map_or(0, |last| source.line_starts[last]);
+        let before = source.text.get(line_start as usize..span.start as usize)?;
         Some(LineColumn {
-            line,
-            column: before[line_start..].chars().count() + 1,
+            line: lines_before + 1,
+            column: before.chars().count() + 1,
         })
     }
 

@@ -8,10 +8,13 @@ pub(crate) fn closest<'a>(
     if word.len() > MAX_WORD_BYTES {
         return None;
     }
-    let limit = (word.chars().count() / 3).max(1);
+    let word = word.to_ascii_lowercase();
+    let length = word.chars().count();
+    let limit = (length / 3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word.to_ascii_lowercase(), candidate), candidate))
+        .filter(|candidate| candidate.len().abs_diff(length) <= limit)
+        .map(|candidate| (distance(&word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

@@ -1,4 +1,5 @@
 use super::Resolver;
+use crate::parse::MAX_ERRORS;
 use crate::table::{Arg, Clause, Status};
 use crate::tree::ClauseNode;
 use crate::value::check;
@@ -32,6 +33,9 @@ pub(super) fn values(resolver: &mut Resolver<'_>) {
                     }
                 };
                 resolver.report(found);
+                if resolver.diagnostics.len() > MAX_ERRORS {
+                    return;
+                }
             }
         }
     }

@@ -1,1 +1,480 @@
+use std::path::Path;
 
+use crate::config::*;
+use crate::*;
+
+/// Reads a text that stands for /etc/x/x.conf; file names in it are not looked for.
+fn read(text: &str) -> Loaded {
+    let options = LoadOptions {
+        check_files: false,
+        ..LoadOptions::default()
+    };
+    load_text(Path::new("/etc/x/x.conf"), text, &options)
+}
+
+fn config(text: &str) -> Config {
+    let loaded = read(text);
+    let shown = loaded.render(false);
+    loaded.config.unwrap_or_else(|| panic!("{shown}"))
+}
+
+/// The messages of one severity.
+fn messages(text: &str, severity: Severity) -> Vec<String> {
+    let diagnostics = read(text).diagnostics;
+    diagnostics
+        .into_iter()
+        .filter(|d| d.severity == severity)
+        .map(|d| d.message)
+        .collect()
+}
+
+fn listens(text: &str) -> Vec<String> {
+    let listen = config(text).listen;
+    let shown = listen.into_iter().map(|at| match at.value {
+        Listen::Address(address) => address.to_string(),
+        Listen::Interface { name, port } => format!("{name}@{port}"),
+    });
+    shown.collect()
+}
+
+#[test]
+fn an_empty_file_means_unbounds_defaults() {
+    let config = config("");
+    assert_eq!(listens(""), ["127.0.0.1:53", "[::1]:53"]);
+    assert_eq!(config.cache.size_bytes, 4 << 20);
+    assert_eq!(config.message.max_udp_bytes, 1232);
+    assert_eq!((config.num_threads, config.control.enable), (None, None));
+    assert!(config.do_ip4 && config.do_ip6 && config.do_udp && config.do_tcp);
+}
+
+#[test]
+fn the_last_of_an_option_wins_and_the_last_port_counts_for_all_interfaces() {
+    let text = "server: interface: 192.0.2.1 interface: ::1@99 port: 1 verbosity: 5\nserver: port: 2 verbosity: 0";
+    assert_eq!(listens(text), ["192.0.2.1:2", "[::1]:99"]);
+    assert_eq!(config(text).log.verbosity, 0);
+}
+
+#[test]
+fn interface_automatic_listens_on_everything() {
+    let text = "server: interface: 192.0.2.1 port: 54 interface-automatic: yes";
+    assert_eq!(listens(text), ["0.0.0.0:54", "[::]:54"]);
+    let ports = format!("{text} interface-automatic-ports: \"53 55\"");
+    assert_eq!(
+        listens(&ports),
+        ["0.0.0.0:53", "[::]:53", "0.0.0.0:55", "[::]:55"]
+    );
+    assert_eq!(
+        listens("server: interface: eth0@54 ip-address: lo interface-automatic: no"),
+        ["eth0@54", "lo@53"]
+    );
+}
+
+#[test]
+fn ports_of_other_protocols_are_left_closed_with_a_warning() {
+    let text = "server: interface: 192.0.2.1 interface: 192.0.2.1@853 interface: 192.0.2.1@443";
+    assert_eq!(listens(text), ["192.0.2.1:53"]);
+    assert_eq!(
+        messages(text, Severity::Warning),
+        ["this is not listened on", "this is not listened on"]
+    );
+    assert_eq!(
+        listens("server: interface: ::1@853 tls-port: 999 quic-port: 999"),
+        ["[::1]:853"]
+    );
+    assert_eq!(
+        listens("server: interface: ::1 interface: ::1@9 proxy-protocol-port: 9"),
+        ["[::1]:53"]
+    );
+}
+
+#[test]
+fn one_address_twice_is_an_error() {
+    let text = "server: interface: 192.0.2.1 interface: 192.0.2.1@53";
+    assert_eq!(
+        messages(text, Severity::Error),
+        ["the same address and port twice"]
+    );
+}
+
+#[test]
+fn every_access_control_action_is_known() {
+    let actions = [
+        ("deny", AccessAction::Deny),
+        ("refuse", AccessAction::Refuse),
+        ("allow", AccessAction::Allow),
+        ("allow_setrd", AccessAction::AllowSetrd),
+        ("allow_snoop", AccessAction::AllowSnoop),
+        ("allow_cookie", AccessAction::AllowCookie),
+        ("deny_non_local", AccessAction::DenyNonLocal),
+        ("refuse_non_local", AccessAction::RefuseNonLocal),
+    ];
+    for (word, action) in actions {
+        let config = config(&format!("server: access-control: 10.1.2.3/8 {word}"));
+        let rule = &config.access_control[0].value;
+        assert_eq!(
+            (rule.prefix.to_string().as_str(), rule.action),
+            ("10.0.0.0/8", action)
+        );
+    }
+}
+
+#[test]
+fn every_local_zone_type_of_the_table_is_known() {
+    let table::Arg::OneOf(types) = table::keyword("local-zone").unwrap().args[1] else {
+        panic!("local-zone takes no words");
+    };
+    for word in types {
+        let config = config(&format!("server: local-zone: \"example.\" {word}"));
+        let expected = LocalZoneType::from_word(word).unwrap_or(LocalZoneType::Transparent);
+        assert_eq!(
+            config.local_zones[0].value,
+            LocalZone {
+                name: "example.".into(),
+                kind: expected
+            }
+        );
+    }
+}
+
+#[test]
+fn local_data_is_kept_as_written_with_its_place() {
+    let text = "server:\n local-data: 'a. TXT \"x # y\"'\n local-data-ptr: \"192.0.2.1 a.\"";
+    let loaded = read(text);
+    let config = loaded.config.as_ref().unwrap();
+    assert_eq!(config.local_data[0].value, "a. TXT \"x # y\"");
+    assert_eq!(
+        loaded.sources.place(config.local_data[0].at),
+        "/etc/x/x.conf:2:15"
+    );
+    assert_eq!(
+        config.local_data_ptr[0].value,
+        "1.2.0.192.in-addr.arpa. PTR a."
+    );
+}
+
+#[test]
+fn local_zones_of_a_view_are_not_the_servers() {
+    let text = "view: name: v local-zone: a. refuse local-data: 'a. A 192.0.2.1' view-first: yes";
+    let config = config(text);
+    assert!(config.local_zones.is_empty() && config.local_data.is_empty());
+    assert_eq!(
+        messages(text, Severity::Warning),
+        ["`view:` has no effect yet"]
+    );
+}
+
+#[test]
+fn every_honoured_option_is_honoured_by_some_code() {
+    // The assertion is in the code under test: an option that none takes up stops it.
+    for row in table::keywords().filter(|row| row.opens.is_none()) {
+        let value = if row.default.is_empty() {
+            "1"
+        } else {
+            row.default
+        };
+        for clause in row.clauses.iter() {
+            let values = vec![format!("\"{value}\""); row.args.len()].join(" ");
+            let loaded = read(&format!("{}: {}: {values}", clause.name(), row.name));
+            assert_eq!(loaded.sources.sources().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn numbers_out_of_bounds_count_as_the_bound() {
+    let config = config(
+        "server: tcp-idle-timeout: 999999 max-udp-size: 65536 cache-min-ttl: -5 incoming-num-tcp: 0",
+    );
+    assert_eq!(
+        config.tcp,
+        TcpConfig {
+            connections_per_thread: 0,
+            idle_timeout_ms: 120_000
+        }
+    );
+    assert_eq!(config.message.max_udp_bytes, 65_535);
+    assert_eq!(config.cache.min_ttl_secs, 0);
+}
+
+#[test]
+fn the_later_of_logfile_and_use_syslog_wins() {
+    assert!(!config("server: use-syslog: yes logfile: /x").log.use_syslog);
+    let log = config("server: logfile: x use-syslog: yes").log;
+    assert_eq!(
+        (log.use_syslog, log.logfile),
+        (true, Some("/etc/x/x".into()))
+    );
+    assert_eq!(config("server: logfile: \"\"").log.logfile, None);
+}
+
+#[test]
+fn file_names_begin_where_unbound_has_them_begin() {
+    let file = |text: &str| config(text).pidfile.unwrap().value.display().to_string();
+    assert_eq!(file("server: pidfile: p"), "/etc/x/p");
+    assert_eq!(file("server: pidfile: p directory: /var"), "/var/p");
+    assert_eq!(file("server: pidfile: p directory: var"), "/etc/x/var/p");
+    assert_eq!(file("server: pidfile: /p chroot: /jail"), "/jail/p");
+    assert_eq!(file("server: pidfile: /jail/p chroot: /jail/"), "/jail/p");
+    assert_eq!(
+        file("server: pidfile: /jailer chroot: /jail"),
+        "/jail/jailer"
+    );
+    assert_eq!(
+        file("server: pidfile: p chroot: /jail directory: /etc"),
+        "/jail/etc/p"
+    );
+    assert_eq!(
+        file("server: pidfile: p chroot: /jail directory: /jail/etc"),
+        "/jail/etc/p"
+    );
+}
+
+#[test]
+fn the_control_socket_is_a_file() {
+    let control =
+        config("remote-control: control-enable: no control-interface: /run/x.ctl").control;
+    assert_eq!(
+        control,
+        ControlConfig {
+            enable: Some(false),
+            socket: Some("/run/x.ctl".into())
+        }
+    );
+    let text = "remote-control: control-interface: 127.0.0.1";
+    assert_eq!(
+        messages(text, Severity::Warning),
+        ["the control socket does not listen on addresses yet"]
+    );
+}
+
+#[test]
+fn the_clause_xdp_is_read() {
+    let text = "xdp: enable: yes mode: zero-copy queues: 2 frames: 4096 rx-ring: 512 tx-ring: 256 busy-poll: 20";
+    let expected = XdpConfig {
+        enable: XdpEnable::Yes,
+        mode: XdpMode::ZeroCopy,
+        queues: Some(2),
+        frames: 4096,
+        rx_ring: 512,
+        tx_ring: 256,
+        busy_poll_us: 20,
+    };
+    assert_eq!(config(text).xdp, expected);
+    assert_eq!(
+        messages("xdp: mode: zerocopy", Severity::Error),
+        ["`mode:` has an invalid value"]
+    );
+    assert_eq!(
+        messages("server: mode: copy", Severity::Error),
+        ["`mode:` does not belong in `server:`"]
+    );
+}
+
+#[test]
+fn what_cannot_work_is_an_error() {
+    let cases = [
+        (
+            "server: do-ip4: no do-ip6: no",
+            "`do-ip4:` and `do-ip6:` are both off",
+        ),
+        (
+            "server: do-tcp: no do-udp: no",
+            "`do-udp:` and `do-tcp:` are both off",
+        ),
+        (
+            "server: do-ip6: no prefer-ip6: yes",
+            "`prefer-ip6: yes` and `do-ip6: no` contradict each other",
+        ),
+        (
+            "server: module-config: validator",
+            "`module-config:` does not end in `iterator`",
+        ),
+        (
+            "forward-zone: forward-addr: 192.0.2.1",
+            "`forward-zone:` has no `name:`",
+        ),
+        (
+            "stub-zone: name: a name: b stub-addr: ::1",
+            "`stub-zone:` has more than one `name:`",
+        ),
+        ("port: 53", "`port:` stands outside of any clause"),
+        ("server: verbosity: -1", "`verbosity:` has an invalid value"),
+        (
+            "server: num-threads: 0",
+            "`num-threads:` has an invalid value",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(messages(text, Severity::Error), [message], "{text}");
+    }
+    assert!(read("server: do-ip6: no prefer-ip6: no").config.is_some());
+}
+
+#[test]
+fn known_options_without_effect_pass_with_warnings() {
+    let text = "server: prefetch: yes prefetch: yes log-queries: no so-reuseport: yes\ndnstap: dnstap-enable: yes";
+    assert!(read(text).config.is_some());
+    let warnings = [
+        "`dnstap:` has no effect yet",
+        "`prefetch:` has no effect yet (2 times)",
+    ];
+    assert_eq!(messages(text, Severity::Warning), warnings);
+    assert_eq!(
+        messages(text, Severity::Note),
+        ["`so-reuseport:` needs no effect"]
+    );
+}
+
+#[test]
+fn an_option_is_told_as_it_was_written() {
+    let loaded = read(
+        "server: access-control: 10.0.0.0/8 allow access-control: ::/0 deny ip-address: ::1 port: 5 port: 6",
+    );
+    let value = |name| loaded.value_of(name);
+    assert_eq!(value("port").unwrap(), "6");
+    assert_eq!(
+        value("access-control").unwrap(),
+        "10.0.0.0/8 allow\n::/0 deny"
+    );
+    assert_eq!(value("interface").unwrap(), "::1");
+    assert_eq!(value("verbosity").unwrap(), "1");
+    assert_eq!((value("nosuch"), value("server")), (None, None));
+}
+
+mod engine {
+    use super::*;
+
+    /// The engine's part without what is always there.
+    fn engine_with(text: &str, options: &LoadOptions) -> (String, Vec<String>) {
+        let options = LoadOptions {
+            check_files: false,
+            ..options.clone()
+        };
+        let loaded = load_text(Path::new("/etc/x/x.conf"), text, &options);
+        let diagnostics = loaded.diagnostics.into_iter().map(|d| d.message).collect();
+        let text = loaded.config.unwrap().engine.text;
+        (
+            text.split_once("# /etc/x/x.conf\n")
+                .map_or("", |(_, own)| own)
+                .to_owned(),
+            diagnostics,
+        )
+    }
+
+    fn engine(text: &str) -> String {
+        engine_with(text, &LoadOptions::default()).0
+    }
+
+    #[test]
+    fn options_of_the_resolver_are_handed_over_as_written() {
+        let text = "server:\n verbosity: 3\n harden-glue: 'yes'\n edns-client-string: 10.0.0.0/8 \"a # b\"\n\
+                    forward-zone:\n name: \".\"\n forward-addr: 192.0.2.1@853#dns.example";
+        let expected = "server: # line 1\n    harden-glue: 'yes' # line 3\n    \
+                        edns-client-string: 10.0.0.0/8 \"a # b\" # line 4\n\
+                        forward-zone: # line 5\n    name: \".\" # line 6\n    \
+                        forward-addr: 192.0.2.1@853#dns.example # line 7\n";
+        assert_eq!(engine(text), expected);
+    }
+
+    #[test]
+    fn options_of_the_server_stay_here() {
+        let text = "server: interface: ::1 access-control: ::/0 allow local-zone: a. refuse username: x chroot: /y\n\
+                    remote-control: control-enable: yes\nxdp: enable: no\nview: name: v\nrpz: name: r.\npython: python-script: p";
+        assert_eq!(engine(text), "");
+    }
+
+    #[test]
+    fn options_that_concern_both_are_handed_over_too() {
+        assert_eq!(
+            engine("server: do-ip6: no"),
+            "server: # line 1\n    do-ip6: no # line 1\n"
+        );
+    }
+
+    #[test]
+    fn file_names_are_made_whole() {
+        let root_hints = |text: &str| {
+            let text = engine(text);
+            text.lines()
+                .find(|line| line.contains("root-hints"))
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
+        assert_eq!(
+            root_hints("server: root-hints: a"),
+            "root-hints: \"/etc/x/a\" # line 1"
+        );
+        assert_eq!(
+            root_hints("server: root-hints: /a"),
+            "root-hints: /a # line 1"
+        );
+        assert_eq!(
+            root_hints("server: chroot: /j root-hints: '/a'"),
+            "root-hints: \"/j/a\" # line 1"
+        );
+        assert_eq!(
+            root_hints("server: root-hints: 'a\"b'"),
+            "root-hints: '/etc/x/a\"b' # line 1"
+        );
+    }
+
+    #[test]
+    fn what_libunbound_is_too_old_for_is_left_out_with_a_warning() {
+        let text = "server: harden-glue: no iter-scrub-rrsig: 9 answer-cookie: no";
+        let old = LoadOptions {
+            engine_version: Some(Version::new(1, 17, 1)),
+            ..LoadOptions::default()
+        };
+        let (engine_text, messages) = engine_with(text, &old);
+        assert_eq!(
+            engine_text,
+            "server: # line 1\n    harden-glue: no # line 1\n"
+        );
+        assert_eq!(messages, ["`iter-scrub-rrsig:` needs libunbound 1.25.0"]);
+        let new = LoadOptions {
+            engine_version: Some(Version::new(1, 25, 0)),
+            ..LoadOptions::default()
+        };
+        assert!(engine_with(text, &new).0.contains("iter-scrub-rrsig: 9"));
+    }
+
+    #[test]
+    fn modules_that_libunbound_lacks_are_left_out_with_a_warning() {
+        let text = "server: module-config: \"python cachedb validator iterator\"";
+        assert!(engine(text).contains("module-config: \"cachedb validator iterator\""));
+        let modules = Some(vec!["validator".to_owned(), "iterator".to_owned()]);
+        let (text, messages) = engine_with(
+            text,
+            &LoadOptions {
+                engine_modules: modules,
+                ..LoadOptions::default()
+            },
+        );
+        assert!(text.contains("module-config: \"validator iterator\""));
+        assert_eq!(messages, ["the engine has no module python, cachedb"]);
+    }
+
+    #[test]
+    fn upstreams_over_tls_are_warned_of_when_libunbound_has_none() {
+        let text = "forward-zone: name: . forward-addr: ::1 forward-ssl-upstream: yes";
+        let without = LoadOptions {
+            engine_tls: Some(false),
+            ..LoadOptions::default()
+        };
+        assert_eq!(
+            engine_with(text, &without).1,
+            ["the installed libunbound cannot speak TLS"]
+        );
+        assert!(engine_with(text, &LoadOptions::default()).1.is_empty());
+    }
+
+    #[test]
+    fn libunbounds_own_local_zones_are_off() {
+        let text = config("").engine.text;
+        assert!(
+            text.contains("unblock-lan-zones: yes\n")
+                && text.contains("\"localhost.\" nodefault\n")
+        );
+    }
+}

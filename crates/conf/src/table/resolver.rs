@@ -1,7 +1,7 @@
 //! The options of `server:` that concern resolving: libunbound's.
 
 use super::Arg::{
-    Bool, Bytes, Name, Netblock, Number, NumberOrNothing, PortRange, Positive, PowerOfTwo,
+    Bool, Bytes, Date, Name, Netblock, Number, NumberOrNothing, PortRange, Positive, PowerOfTwo,
     ReadFile, ReadFiles, Text, Within, WordsOf,
 };
 use super::keyword::{Keyword, engine, inert};
@@ -149,7 +149,7 @@ pub(super) const ROWS: &[Keyword] = &[
     engine("aggressive-nsec", &[Bool], "yes"),
     engine("ignore-cd-flag", &[Bool], "no"),
     engine("disable-dnssec-lame-check", &[Bool], "no"),
-    engine("val-override-date", &[Text], "0"),
+    engine("val-override-date", &[Date], "0"),
     engine("val-sig-skew-min", &[NumberOrNothing], "3600"),
     engine("val-sig-skew-max", &[NumberOrNothing], "86400"),
     engine("val-max-restart", &[NumberOrNothing], "5").since(15, 0),

@@ -337,7 +337,14 @@ pub(super) const ROWS: &[Keyword] = &[
     inert("do-daemonize", &[Bool], "yes", FOREGROUND),
     inert("use-systemd", &[Bool], "no", FOREGROUND),
     // The log.
-    honoured("verbosity", &[Within { min: 0, max: 255 }], "1"),
+    honoured(
+        "verbosity",
+        &[Within {
+            min: 0,
+            max: i32::MAX as i64,
+        }],
+        "1",
+    ),
     honoured("logfile", &[Path], ""),
     honoured("use-syslog", &[Bool], "no"),
     honoured("log-time-ascii", &[Bool], "no"),

@@ -36,10 +36,10 @@ pub(crate) fn interface(text: &str, default_port: u16) -> Result<Listen, Wrong> 
             wrong().help("a netblock cannot be listened on; `0.0.0.0` and `::` mean every address")
         );
     }
-    let broken_address = host.contains(['.', ':'])
-        && host
-            .chars()
-            .all(|c| c.is_ascii_hexdigit() || c == '.' || c == ':');
+    let hexadecimal = host
+        .chars()
+        .all(|c| c.is_ascii_hexdigit() || c == '.' || c == ':');
+    let broken_address = host.contains("::") || (hexadecimal && host.contains(['.', ':']));
     if broken_address || host.contains('%') {
         return Err(Wrong::new("this is not an IP address"));
     }

@@ -1,4 +1,5 @@
-use super::{Remark, Wrong};
+use super::Wrong;
+use super::check::Remark;
 use crate::table::Arg;
 
 /// `yes` or `no`.

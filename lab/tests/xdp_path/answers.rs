@@ -5,13 +5,16 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use aya::maps::{HashMap, Map, MapData};
+use sluicegate_bpf::{ListenKey, Vlans};
 use sluicegate_lab::peers;
+use sluicegate_lab::server::Server;
 use sluicegate_lab::upstream::Upstream;
 use sluicegate_lab::wire::{
     FrameSpec, Message, RawSocket, Tag, ask_udp, query, rtype, udp_frame, udp_payload,
 };
 
-use crate::site::{PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, replied, which};
+use crate::site::{CLIENT4, CLIENT6, PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, replied, which};
 
 /// `dig` itself checks ID, source address and checksum of what comes back.
 pub(crate) fn dig() -> Result<()> {
@@ -162,72 +165,81 @@ pub(crate) fn generic() -> Result<()> {
     site.expect(&server, SERVER6, Path::Xdp)
 }
 
-/// Two tags in the frame itself, as from a NIC that leaves them there: the reply carries them back.
+/// Two tags in the frame itself, as from a NIC that leaves them there: the reply carries them back. What is
+/// listened on in that VLAN is written into the running program's map here, as the server does where the
+/// kernel has VLAN interfaces.
 pub(crate) fn tagged() -> Result<()> {
     let site = Site::joined(1)?;
-    site.there
-        .ip("link add link eth0 name outer type vlan proto 802.1ad id 100")?;
-    site.there
-        .ip("link add link outer name inner type vlan id 200")?;
+    let server = site.start()?;
+    let mut listen = listen_map(&site)?;
+    for address in [SERVER4, SERVER6] {
+        let key = ListenKey { local: SocketAddr::new(address.parse()?, 53), vlans: Vlans { outer: 100, inner: 200 } };
+        listen.insert(key.to_bytes(), 1, 0)?;
+    }
+    ask_tagged(&site, &server, (CLIENT4, SERVER4), Path::Xdp)?;
+    ask_tagged(&site, &server, (CLIENT6, SERVER6), Path::Xdp)?;
+    // Who asks without a tag is still served.
+    site.expect(&server, SERVER4, Path::Xdp)
+}
+
+/// The same with VLAN interfaces, whose addresses the server finds by itself.
+pub(crate) fn vlans() -> Result<()> {
+    let site = Site::joined(1)?;
+    site.there.ip("link add link eth0 name outer type vlan proto 802.1ad id 100")?;
+    site.there.ip("link add link outer name inner type vlan id 200")?;
     site.there.ip("addr add 10.11.2.1/24 dev inner")?;
-    site.there
-        .ip("addr add fc00:dead:cafe:2::1/64 dev inner nodad")?;
+    site.there.ip("addr add fc00:dead:cafe:2::1/64 dev inner nodad")?;
     site.there.ip("link set outer up")?;
     site.there.ip("link set inner up")?;
     let server = site.start()?;
+    ask_tagged(&site, &server, ("10.11.2.2", "10.11.2.1"), Path::Xdp)?;
+    ask_tagged(&site, &server, ("fc00:dead:cafe:2::2", "fc00:dead:cafe:2::1"), Path::Xdp)
+}
+
+/// Asks in VLAN 200 within the service VLAN 100; the reply must come back there, right in all its parts.
+fn ask_tagged(site: &Site, server: &Server, (from, to): (&str, &str), path: Path) -> Result<()> {
     let raw = RawSocket::open(&site.here, "eth0")?;
-    let tags = vec![
-        Tag {
-            ethertype: 0x88a8,
-            id: 100,
-        },
-        Tag {
-            ethertype: 0x8100,
-            id: 200,
-        },
-    ];
-    for (from, to) in [
-        ("10.11.2.2:4000", "10.11.2.1:53"),
-        ("[fc00:dead:cafe:2::2]:4000", "[fc00:dead:cafe:2::1]:53"),
-    ] {
-        let spec = FrameSpec {
-            source_mac: raw.mac(),
-            destination_mac: site.eth0().mac()?,
-            tags: tags.clone(),
-            source: from.parse()?,
-            destination: to.parse()?,
-            hop_limit: 64,
-        };
-        let before = replied(&server)?;
-        raw.send(&udp_frame(&spec, &query("host.test", rtype::A).build()))?;
-        let ours = |frame: &[u8]| {
-            frame.get(12..14) == Some(&[0x88, 0xa8]) && frame.get(14..16) == Some(&[0, 100])
-        };
-        let reply = raw
-            .receive(PATIENCE, ours)?
-            .with_context(|| format!("no tagged reply from {to}"))?;
-        ensure!(
-            reply[16..20] == [0x81, 0, 0, 200],
-            "the inner tag is {:02x?}",
-            &reply[16..20]
-        );
-        let (source, destination, payload) = udp_payload(&reply)?.context("not UDP")?;
-        ensure!(
-            source == spec.destination && destination == spec.source,
-            "{source} to {destination}"
-        );
-        ensure!(
-            Message::parse(&payload)?.answer.len() == 1,
-            "no answer in the reply"
-        );
-        ensure!(
-            which(&server, before)? == Path::Xdp,
-            "answered by the kernel"
-        );
-    }
-    // The untagged client is still served.
-    site.expect(&server, SERVER4, Path::Xdp)?;
+    let spec = FrameSpec {
+        source_mac: raw.mac(),
+        destination_mac: site.eth0().mac()?,
+        tags: vec![Tag { ethertype: TPID_8021AD, id: 100 }, Tag { ethertype: TPID_8021Q, id: 200 }],
+        source: SocketAddr::new(from.parse()?, 4000),
+        destination: SocketAddr::new(to.parse()?, 53),
+        hop_limit: 1,
+    };
+    let before = replied(server)?;
+    let query = udp_frame(&spec, &query("host.test", rtype::A).build());
+    raw.send(&query)?;
+    // The receiving kernel takes the outer tag out of the frame before it shows it: what is left of a
+    // reply with both tags is the inner one.
+    let tagged = |frame: &[u8]| frame.get(12..16) == Some(&query[16..20]);
+    let reply = raw
+        .receive(PATIENCE, tagged)?
+        .with_context(|| format!("no tagged reply from {to}"))?;
+    ensure!(reply[..6] == raw.mac() && reply[6..12] == site.eth0().mac()?, "MAC addresses {:02x?}", &reply[..12]);
+    let (source, destination, payload) = udp_payload(&reply)?.context("not UDP")?;
+    ensure!(source == spec.destination && destination == spec.source, "{source} to {destination}");
+    ensure!(Message::parse(&payload)?.answer.len() == 1, "no answer in the reply");
+    let seen = which(server, before)?;
+    ensure!(seen == path, "answered by {seen:?}");
     Ok(())
+}
+
+const TPID_8021Q: u16 = 0x8100;
+const TPID_8021AD: u16 = 0x88a8;
+
+/// The map of what is listened on, of the program that is on the server's interface.
+fn listen_map(site: &Site) -> Result<HashMap<MapData, [u8; ListenKey::BYTES], u32>> {
+    let id = site.eth0().xdp_program()?.context("no program on the interface")?;
+    let program = aya::programs::loaded_programs().find_map(|info| info.ok().filter(|info| info.id() == id));
+    let maps = program.context("the program is not to be found")?.map_ids()?.context("no maps")?;
+    for id in maps {
+        let map = MapData::from_id(id)?;
+        if map.info()?.name_as_str() == Some(sluicegate_bpf::MAP_LISTEN) {
+            return Ok(Map::HashMap(map).try_into()?);
+        }
+    }
+    anyhow::bail!("the program has no such map")
 }
 
 /// Waits until `done`.

@@ -1,7 +1,7 @@
 //! Interfaces that come and go, and change under the server. Within five seconds of its return an
 //! interface is served by AF_XDP again, and meanwhile the kernel answers wherever it can.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use sluicegate_lab::netns::Netns;
@@ -70,6 +70,8 @@ pub(crate) fn moved() -> Result<()> {
 
 pub(crate) fn more_queues() -> Result<()> {
     let site = Site::joined(4)?;
+    // A veth takes a native program only if it has as many RX queues as its peer has TX queues.
+    site.here.ethtool("-L eth0 rx 1 tx 1")?;
     site.there.ethtool("-L eth0 rx 1 tx 1")?;
     let server = site.start()?;
     server.wait_for_line("queues=1", RESUME)?;
@@ -78,6 +80,7 @@ pub(crate) fn more_queues() -> Result<()> {
         "XDP fast path active interface=eth0 mode=copy queues=3",
         RESUME,
     )?;
+    site.here.ethtool("-L eth0 rx 3 tx 3")?;
     // Whichever queue it comes in by.
     for _ in 0..40 {
         for address in BOTH {
@@ -119,12 +122,10 @@ pub(crate) fn addresses() -> Result<()> {
         "neigh replace 10.11.1.9 lladdr {} dev eth0",
         mac_text(&site)?
     ))?;
-    let silent = || Ok::<_, anyhow::Error>(site.ask(&server, "10.11.1.9").is_err());
-    let mut seen = false;
-    for _ in 0..3 {
-        seen |= silent()?;
+    let until = Instant::now() + RESUME;
+    while site.ask(&server, "10.11.1.9").is_ok() {
+        ensure!(Instant::now() < until, "an address that was removed is still answered");
     }
-    ensure!(seen, "an address that was removed is still answered");
     site.expect(&server, more[1], Path::Xdp)
 }
 

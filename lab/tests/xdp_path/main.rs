@@ -41,11 +41,8 @@ fn main() -> ExitCode {
             needs![Root, Netns],
             answers::generic,
         )
-        .test(
-            "a tagged query is answered with its tags",
-            needs![Root, Netns],
-            answers::tagged,
-        )
+        .test("a tagged query is answered with its tags", needs![Root, Netns], answers::tagged)
+        .test("addresses of VLAN interfaces are taken below", needs![Root, Netns, LinkKind("vlan")], answers::vlans)
         .test(
             "deleted and made anew",
             needs![Root, Netns],
@@ -120,7 +117,7 @@ fn main() -> ExitCode {
         )
         .test(
             "a VLAN interface with a MAC of its own",
-            needs![Root, Netns],
+            needs![Root, Netns, LinkKind("vlan")],
             kernel_path::vlan_interface,
         )
         .run()

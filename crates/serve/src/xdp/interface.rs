@@ -70,7 +70,10 @@ impl Interface {
             let why = match opening.unfit(rung) {
                 Some(why) => why.to_owned(),
                 None => match Self::climb(site, target, &nic, &opening, rung) {
-                    Ok(interface) => return Ok(interface),
+                    Ok(interface) => {
+                        tell_failures(target, &failures);
+                        return Ok(interface);
+                    }
                     Err(Setback::Final(reason)) => return Err(reason),
                     Err(Setback::Rung(why)) => why,
                 },
@@ -205,6 +208,13 @@ impl Interface {
         if let Some(counts) = self.steering.exits() {
             self.tally.publish(&counts);
         }
+    }
+}
+
+/// Why the mode that was reached is not a better one.
+fn tell_failures(target: &Target, failures: &Failures) {
+    if !failures.0.is_empty() {
+        tracing::info!("XDP modes not available interface={} {failures}", target.link.name);
     }
 }
 

@@ -162,6 +162,27 @@ impl Server {
         Ok(chosen.map(|(_, value)| value).sum())
     }
 
+    /// Waits until [`Self::sum`] is `expected`: a reply may reach its client before it is counted.
+    ///
+    /// # Errors
+    /// If it is another number for a second, with all statistics.
+    pub fn expect_sum(&self, start: &str, end: &str, expected: u64) -> Result<()> {
+        let limit = Instant::now() + Duration::from_secs(1);
+        loop {
+            let sum = self.sum(start, end)?;
+            if sum == expected {
+                return Ok(());
+            }
+            if Instant::now() >= limit {
+                bail!(
+                    "{start}*{end} is {sum}, not {expected}, in:\n{}",
+                    self.stats_text()?
+                );
+            }
+            thread::sleep(POLL);
+        }
+    }
+
     /// Waits until `done` says so of the statistics.
     pub fn wait_for_stats(
         &self,

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sluicegate_lab::harness::suite;
 use sluicegate_lab::netns::Finished;
 use sluicegate_lab::scene::{LINK, SERVER_V4, SERVER_V6, Scene};
@@ -48,20 +49,11 @@ const LOCAL_DATA: &str = r#"
   local-data: "host.local.example AAAA 2001:db8::1"
 "#;
 
-/// How much each path has replied, by the server's own counters.
-#[derive(Debug, PartialEq, Eq)]
-struct Replies {
-    xdp: u64,
-    udp: u64,
-    tcp: u64,
-}
-
-fn replies(server: &Server) -> Result<Replies> {
-    Ok(Replies {
-        xdp: server.sum("xdp.", ".replied")?,
-        udp: server.sum("udp.", ".replied")?,
-        tcp: server.sum("tcp.", ".replied")?,
-    })
+/// Waits until each path has replied this often, by the server's own counters.
+fn expect_replies(server: &Server, xdp: u64, udp: u64, tcp: u64) -> Result<()> {
+    server.expect_sum("xdp.", ".replied", xdp)?;
+    server.expect_sum("udp.", ".replied", udp)?;
+    server.expect_sum("tcp.", ".replied", tcp)
 }
 
 fn run(scene: &Scene, program: &str, arguments: &[&str]) -> Result<Finished> {
@@ -106,16 +98,7 @@ fn dig_over_both_families() -> Result<()> {
             );
         }
     }
-    ensure!(
-        replies(&server)?
-            == Replies {
-                xdp: 14,
-                udp: 0,
-                tcp: 0
-            },
-        "{:?}",
-        replies(&server)?
-    );
+    expect_replies(&server, 14, 0, 0)?;
     let arguments = [&format!("@{SERVER_V4}"), "big.upstream.example", "TXT"];
     let out = run(&scene, "dig", &arguments)?.stdout;
     ensure!(
@@ -123,16 +106,7 @@ fn dig_over_both_families() -> Result<()> {
         "dig did not turn to TCP:\n{out}"
     );
     ensure!(out.contains("ANSWER: 1"), "no answer over TCP:\n{out}");
-    ensure!(
-        replies(&server)?
-            == Replies {
-                xdp: 15,
-                udp: 0,
-                tcp: 1
-            },
-        "{:?}",
-        replies(&server)?
-    );
+    expect_replies(&server, 15, 0, 1)?;
     Ok(())
 }
 
@@ -157,28 +131,10 @@ fn kdig_over_both_families() -> Result<()> {
             ensure!(!out.contains("WARNING"), "kdig complains:\n{out}");
         }
     }
-    ensure!(
-        replies(&server)?
-            == Replies {
-                xdp: 6,
-                udp: 0,
-                tcp: 0
-            },
-        "{:?}",
-        replies(&server)?
-    );
+    expect_replies(&server, 6, 0, 0)?;
     let arguments = [&format!("@{SERVER_V6}")[..], "+tcp", "host.local.example"];
     run(&scene, "kdig", &arguments)?;
-    ensure!(
-        replies(&server)?
-            == Replies {
-                xdp: 6,
-                udp: 0,
-                tcp: 1
-            },
-        "{:?}",
-        replies(&server)?
-    );
+    expect_replies(&server, 6, 0, 1)?;
     Ok(())
 }
 
@@ -247,16 +203,7 @@ fn dnsperf(address: &str) -> Result<()> {
         out.contains("NOERROR 10050") && out.contains("NXDOMAIN 50"),
         "{out}"
     );
-    ensure!(
-        replies(&server)?
-            == Replies {
-                xdp: 10_100,
-                udp: 0,
-                tcp: 0
-            },
-        "{:?}",
-        replies(&server)?
-    );
+    expect_replies(&server, 10_100, 0, 0)?;
     Ok(())
 }
 
@@ -270,13 +217,33 @@ fn dnsperf_numbers(text: &str) -> BTreeMap<String, u64> {
 }
 
 /// Hits at 50,000 queries/s for three seconds from a generator that itself uses AF_XDP.
+///
+/// Where other programs keep the server's worker from running for longer than its ring lasts (2,048 of 50,000 a
+/// second: 40 ms), loss says nothing of the server: then, and only then, it is tried again.
 fn no_loss_at_fifty_thousand() -> Result<()> {
+    const TRIES: usize = 5;
+    const EXCUSE: Duration = Duration::from_millis(30);
+    let mut story = String::new();
+    for _ in 0..TRIES {
+        let scene = Scene::new(1)?;
+        let server = scene.start(LOCAL_DATA)?;
+        let held_up = held_up(&server)?;
+        let Err(error) = shoot(&scene, &server) else {
+            return Ok(());
+        };
+        let held_up = self::held_up(&server)? - held_up;
+        story += &format!("{error:#}\nthe server's threads were kept from a CPU for {held_up:?}\n");
+        ensure!(held_up > EXCUSE, "{story}");
+    }
+    bail!("{TRIES} times:\n{story}")
+}
+
+fn shoot(scene: &Scene, server: &Server) -> Result<()> {
     const QUERIES: u64 = 150_000;
-    let scene = Scene::new(1)?;
-    let server = scene.start(LOCAL_DATA)?;
-    let (there, here) = (scene.server_end(), scene.client_end());
-    here.add_neighbour(SERVER_V4, there.mac()?)?;
     let questions = Questions::new("host.local.example A\n")?;
+    scene
+        .client_end()
+        .add_neighbour(SERVER_V4, scene.server_end().mac()?)?;
     let mut command = peers::command("kxdpgun")?;
     let target = SERVER_V4.to_string();
     command.args([
@@ -297,28 +264,33 @@ fn no_loss_at_fifty_thousand() -> Result<()> {
     scene.client.ip(&format!("link set dev {LINK} xdp off"))?;
     let out = format!("{}{}", finished.stdout, finished.stderr);
     ensure!(finished.success(), "kxdpgun: {out}");
-    let received = server.sum("xdp.", ".received")?;
-    let replied = server.sum("xdp.", ".replied")?;
-    ensure!(
-        received >= QUERIES * 9 / 10,
-        "the generator sent too few: {received}\n{out}"
-    );
-    ensure!(
-        replied == received,
-        "{received} queries, {replied} replies\n{}",
-        server.stats_text()?
-    );
     let (sent, answered) =
         kxdpgun_numbers(&out).with_context(|| format!("no totals in:\n{out}"))?;
     ensure!(
-        sent == received,
-        "kxdpgun sent {sent}, the server took {received}\n{out}"
+        sent >= QUERIES * 9 / 10,
+        "the generator sent too few: {out}"
     );
+    server.expect_sum("xdp.", ".received", sent)?;
+    server.expect_sum("xdp.", ".replied", sent)?;
     ensure!(
         answered == sent,
         "kxdpgun sent {sent} and got {answered} replies\n{out}"
     );
     Ok(())
+}
+
+/// How long the server's threads have waited for a CPU so far (the second number of their schedstat).
+fn held_up(server: &Server) -> Result<Duration> {
+    let mut nanos = 0;
+    for task in fs::read_dir(format!("/proc/{}/task", server.process().pid()))? {
+        let text = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        nanos += text
+            .split_whitespace()
+            .nth(1)
+            .and_then(|nanos| nanos.parse().ok())
+            .unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanos))
 }
 
 /// Queries and replies of `total queries: N (R pps)` and `total replies: N (R pps) (P %)`.

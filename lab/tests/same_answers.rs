@@ -140,12 +140,7 @@ fn two_hundred_questions() -> Result<()> {
     // AF_XDP carried its share, and the kernel's sockets got none of it.
     let questions = u64::try_from(QUESTIONS.len() * 6)?;
     for path in [Path::Xdp, Path::Udp, Path::Tcp] {
-        let replied = server.sum(path.counters(), ".replied")?;
-        ensure!(
-            replied == questions,
-            "{replied} of {questions} replies over {path}:\n{}",
-            server.stats_text()?
-        );
+        server.expect_sum(path.counters(), ".replied", questions)?;
     }
     Ok(())
 }

@@ -15,6 +15,8 @@ pub enum Need {
     Peer(&'static str),
     /// A command of the system's own.
     Tool(&'static str),
+    /// To make interfaces of this kind, as `vlan`: some kernels lack some.
+    LinkKind(&'static str),
     /// A file or folder of the data shared beside the workspace, see [`shared_data`].
     SharedData(&'static str),
 }
@@ -31,6 +33,7 @@ impl Need {
             Need::Tool(name) => on_path(name)
                 .is_none()
                 .then(|| format!("needs the command {name}: run scripts/deps.sh test")),
+            Need::LinkKind(kind) => link_kind_unusable(kind),
             Need::SharedData(name) => shared_data(name).is_none().then(|| {
                 format!("needs the data {name} of the folder shared beside the workspace")
             }),
@@ -65,6 +68,18 @@ fn namespaces_unusable() -> Option<String> {
             }
         })
         .clone()
+}
+
+fn link_kind_unusable(kind: &str) -> Option<String> {
+    let made = Netns::new().and_then(|netns| {
+        netns.ip("link add probe0 type veth peer name probe1")?;
+        let details = if kind == "vlan" { "id 7" } else { "" };
+        netns.ip(&format!(
+            "link add link probe0 name probe2 type {kind} {details}"
+        ))
+    });
+    made.err()
+        .map(|error| format!("interfaces of kind {kind} can't be made: {error:#}"))
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {

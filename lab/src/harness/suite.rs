@@ -9,6 +9,7 @@ use super::Need;
 /// The tests of one file.
 pub struct Suite {
     name: &'static str,
+    arguments: Arguments,
     trials: Vec<Trial>,
     unmet: Vec<(String, String)>,
 }
@@ -17,6 +18,7 @@ pub struct Suite {
 pub fn suite(name: &'static str) -> Suite {
     Suite {
         name,
+        arguments: Arguments::from_args(),
         trials: Vec::new(),
         unmet: Vec::new(),
     }
@@ -31,6 +33,20 @@ impl Suite {
         needs: &[Need],
         test: impl FnOnce() -> Result<()> + Send + 'static,
     ) -> Self {
+        assert!(
+            !name.starts_with('-'),
+            "runners would take {name:?} for an option"
+        );
+        // A runner that starts a process for each test shall not have all needs looked at in each of them.
+        if self.arguments.exact
+            && self
+                .arguments
+                .filter
+                .as_deref()
+                .is_some_and(|wanted| wanted != name)
+        {
+            return self;
+        }
         let reason = needs.iter().find_map(|need| need.unmet());
         if let Some(reason) = &reason {
             self.unmet.push((name.to_owned(), reason.clone()));
@@ -46,15 +62,13 @@ impl Suite {
 
     /// Runs or lists the tests as the command line says, which is that of Rust's own test programs.
     pub fn run(self) -> ExitCode {
-        let mut arguments = Arguments::from_args();
-        // A runner that wants one test by name doesn't want to hear of the others.
-        if !arguments.exact {
+        // A runner that wants one test by name has heard of what is missing when it asked for the list.
+        if !self.arguments.exact {
             self.say_unmet();
         }
+        let mut arguments = self.arguments;
         // Namespaces, CPU load and time-outs: tests of one file run one at a time unless told otherwise.
-        if arguments.test_threads.is_none() {
-            arguments.test_threads = Some(1);
-        }
+        arguments.test_threads.get_or_insert(1);
         let conclusion: Conclusion = libtest_mimic::run(&arguments, self.trials);
         conclusion.exit_code()
     }

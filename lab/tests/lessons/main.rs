@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         )
         .test(
             "vlan_clients_are_answered",
-            needs![Root, Netns],
+            needs![Root, Netns, LinkKind("vlan")],
             clients::vlan_clients_are_answered,
         )
         .test(

@@ -46,11 +46,7 @@ pub(crate) fn ipv6_replies_carry_a_checksum() -> Result<()> {
         );
         Message::parse(&payload)?;
     }
-    ensure!(
-        server.sum("xdp.", ".replied")? == 4,
-        "{}",
-        server.stats_text()?
-    );
+    server.expect_sum("xdp.", ".replied", 4)?;
     Ok(())
 }
 
@@ -70,11 +66,7 @@ pub(crate) fn too_large_is_truncated_not_lost() -> Result<()> {
         answer.truncated() && answer.answer.is_empty() && answer.edns.is_some(),
         "{answer:?}"
     );
-    ensure!(
-        server.sum("xdp.", ".truncated")? == 2,
-        "{}",
-        server.stats_text()?
-    );
+    server.expect_sum("xdp.", ".truncated", 2)?;
     ensure!(
         ask(&scene, Path::Tcp, &spec)?.answer.len() == 1,
         "over TCP it is whole"
@@ -146,12 +138,7 @@ pub(crate) fn deny_is_silent_on_every_path() -> Result<()> {
     for path in [Path::Xdp, Path::Udp] {
         let answer = scene.ask(path, &query("a.deny.example", rtype::A).build(), SILENCE)?;
         ensure!(answer.is_none(), "over {path}: {answer:?}");
-        let dropped = server.sum(path.counters(), "drop.local-deny")?;
-        ensure!(
-            dropped == 1,
-            "the drop over {path} isn't counted: {}",
-            server.stats_text()?
-        );
+        server.expect_sum(path.counters(), ".drop.local-deny", 1)?;
     }
     Ok(())
 }

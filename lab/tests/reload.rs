@@ -1,0 +1,204 @@
+//! SIGHUP: a good configuration takes effect and keeps the cache, a bad one changes nothing, no query is lost. SIGTERM:
+//! those who wait are answered first.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use sluicegate_lab::harness::suite;
+use sluicegate_lab::needs;
+use sluicegate_lab::scene::{PATIENCE, Path, Scene};
+use sluicegate_lab::wire::{Message, query, rcode, rtype};
+
+fn main() -> ExitCode {
+    suite("reload")
+        .test(
+            "a_good_file_takes_effect_and_keeps_the_cache",
+            needs![Root, Netns],
+            a_good_file_takes_effect,
+        )
+        .test(
+            "a_bad_file_changes_nothing",
+            needs![Root, Netns],
+            a_bad_file_changes_nothing,
+        )
+        .test("no_query_is_lost", needs![Root, Netns], no_query_is_lost)
+        .test(
+            "who_waits_is_answered_before_the_end",
+            needs![Root, Netns],
+            who_waits_is_answered_before_the_end,
+        )
+        .run()
+}
+
+fn local(last: u8) -> String {
+    format!("  local-data: \"host.local.example A 192.0.2.{last}\"")
+}
+
+fn ask(scene: &Scene, path: Path, name: &str) -> Result<Message> {
+    let answer = scene.ask(path, &query(name, rtype::A).build(), PATIENCE)?;
+    Message::parse(&answer.with_context(|| format!("no answer on {name} over {path}"))?)
+}
+
+/// The last byte of the address of the name that local data decides.
+fn last_byte(scene: &Scene, path: Path) -> Result<u8> {
+    let answer = ask(scene, path, "host.local.example")?;
+    answer
+        .answer
+        .first()
+        .and_then(|record| record.rdata.last())
+        .copied()
+        .context("no address")
+}
+
+/// Waits until local data over `path` is that of `local(last)`.
+fn wait_for(scene: &Scene, path: Path, last: u8) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while last_byte(scene, path)? != last {
+        ensure!(
+            Instant::now() < end,
+            "the new configuration does not take effect over {path}"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn a_good_file_takes_effect() -> Result<()> {
+    let scene = Scene::new(1)?;
+    let server = scene.start(&local(1))?;
+    ask(&scene, Path::Xdp, "kept.upstream.example")?;
+    ensure!(scene.upstream.counts().udp == 1, "a miss asks the upstream");
+    let program = scene.server_end().xdp_program()?;
+    server.reload(&scene.config(&local(2)))?;
+    for path in Path::ALL {
+        wait_for(&scene, path, 2)?;
+        ask(&scene, path, "kept.upstream.example")?;
+    }
+    ensure!(scene.upstream.counts().udp == 1, "the cache was not kept");
+    ensure!(
+        scene.server_end().xdp_program()? == program,
+        "the XDP program was changed"
+    );
+    ask(&scene, Path::Xdp, "after.upstream.example")?;
+    Ok(())
+}
+
+fn a_bad_file_changes_nothing() -> Result<()> {
+    let scene = Scene::new(1)?;
+    let server = scene.start(&local(1))?;
+    for (bad, part) in [
+        ("server:\n  inferface: 10.11.1.1\n", "inferface"),
+        (
+            "server:\n  access-control: 10.11.1.0/33 allow\n",
+            "10.11.1.0/33",
+        ),
+        (
+            "server:\n  local-data: \"host.local.example A 1.2.3\"\n",
+            "1.2.3",
+        ),
+    ] {
+        server.reload(bad)?;
+        server.wait_for_line(part, PATIENCE)?;
+        for path in Path::ALL {
+            ensure!(
+                last_byte(&scene, path)? == 1,
+                "{bad:?} changed the answers over {path}"
+            );
+        }
+        ask(
+            &scene,
+            Path::Xdp,
+            &format!("{}.upstream.example", bad.len()),
+        )?;
+    }
+    server.reload(&scene.config(&local(3)))?;
+    wait_for(&scene, Path::Xdp, 3)
+}
+
+/// Clients ask for hits and misses on every path while the configuration is read again and again.
+fn no_query_is_lost() -> Result<()> {
+    const RELOADS: u8 = 10;
+    let scene = Scene::new(2)?;
+    let server = scene.start(&local(0))?;
+    let (stop, asked) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let client = |path: Path, kind: &'static str| {
+            let (scene, stop, asked) = (&scene, &stop, &asked);
+            move || -> Result<()> {
+                let mut number = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    number += 1;
+                    let name = match kind {
+                        "miss" => format!("r{number}.{}.upstream.example", path.counters().len()),
+                        _ => "host.local.example".to_owned(),
+                    };
+                    let answer = ask(scene, path, &name)?;
+                    ensure!(
+                        answer.rcode() == rcode::NOERROR,
+                        "{name} over {path}: {answer:?}"
+                    );
+                    asked.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+        };
+        let mut clients = Vec::new();
+        for path in Path::ALL {
+            clients.push(scope.spawn(client(path, "hit")));
+            clients.push(scope.spawn(client(path, "miss")));
+        }
+        let reloads = (1..=RELOADS).try_for_each(|last| {
+            server.reload(&scene.config(&local(last)))?;
+            wait_for(&scene, Path::Xdp, last)
+        });
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().expect("no panic")?;
+        }
+        reloads
+    })?;
+    let asked = asked.into_inner();
+    ensure!(
+        asked > u64::from(RELOADS) * 6,
+        "only {asked} questions in {RELOADS} reloads"
+    );
+    Ok(())
+}
+
+fn who_waits_is_answered_before_the_end() -> Result<()> {
+    let scene = Scene::new(1)?;
+    let server = scene.start("")?;
+    thread::scope(|scope| {
+        let clients = Path::ALL.map(|path| {
+            let scene = &scene;
+            let name = format!("delay600.{}.upstream.example", path.counters().len());
+            scope.spawn(move || ask(scene, path, &name))
+        });
+        // SIGTERM comes once all three wait for the upstream.
+        let end = Instant::now() + PATIENCE;
+        while scene.upstream.counts().udp < 3 && Instant::now() < end {
+            thread::sleep(Duration::from_millis(2));
+        }
+        server.process().signal(Signal::SIGTERM)?;
+        for (client, path) in clients.into_iter().zip(Path::ALL) {
+            let answer = client.join().expect("no panic")?;
+            ensure!(answer.rcode() == rcode::NOERROR, "over {path}: {answer:?}");
+        }
+        let finished = server.finish(PATIENCE)?;
+        ensure!(
+            finished.success(),
+            "{}\n{}",
+            finished.status,
+            finished.stderr
+        );
+        ensure!(
+            scene.server_end().xdp_program()?.is_none(),
+            "the XDP program is still there"
+        );
+        Ok(())
+    })
+}

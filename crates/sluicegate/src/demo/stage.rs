@@ -77,6 +77,8 @@ xdp:
 
 const READY_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How often the counters are looked at before a server that goes on counting is taken as it is.
+const REST_POLLS: u32 = 50;
 const POLL: Duration = Duration::from_millis(10);
 const MAX_LOG_LINES: usize = 1000;
 
@@ -181,6 +183,21 @@ impl Stage {
         Ok(pairs
             .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
             .collect())
+    }
+
+    /// The statistics once all replies are counted: a reply may reach its client before that.
+    pub(super) fn stats_at_rest(&self) -> Result<BTreeMap<String, u64>> {
+        const REPLIES: &str = "total.replied";
+        let mut stats = self.stats()?;
+        for _ in 0..REST_POLLS {
+            thread::sleep(POLL);
+            let later = self.stats()?;
+            if later.get(REPLIES) == stats.get(REPLIES) {
+                return Ok(later);
+            }
+            stats = later;
+        }
+        Ok(stats)
     }
 
     /// The server's process number.

@@ -171,9 +171,9 @@ fn paths(stage: &Stage, out: &mut dyn Write) -> Result<()> {
         ),
     ];
     for (what, host, server, transport) in rows {
-        let before = stage.stats()?;
+        let before = stage.stats_at_rest()?;
         let times = ask_cached(host, address(server), transport, PATH_QUESTIONS)?;
-        let after = stage.stats()?;
+        let after = stage.stats_at_rest()?;
         let moved = ["xdp.", "udp.", "tcp"]
             .map(|path| replies(&after, path).saturating_sub(replies(&before, path)));
         let median = milliseconds(times.median());

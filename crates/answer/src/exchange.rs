@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 
 use sluicegate_conf::AccessAction;
 use sluicegate_dns::{
-    HEADER_BYTES, Query, QueryError, Rendered, Stored, rcode, render, rtype, write_error,
+    HEADER_BYTES, Query, QueryError, Rendered, Stored, class, rcode, render, rtype, write_error,
     write_rcode,
 };
 use sluicegate_telemetry::{Counter, DropReason};
@@ -10,6 +10,12 @@ use sluicegate_telemetry::{Counter, DropReason};
 use crate::alias::Aliased;
 use crate::local::LocalAnswer;
 use crate::{Context, Request, Transport, Verdict};
+
+/// A stored answer that was found, and how old it is.
+pub(crate) struct Found<'a> {
+    pub(crate) stored: Stored<'a>,
+    pub(crate) age_secs: u32,
+}
 
 /// One query and the rules that hold for its client.
 pub(crate) struct Exchange<'a> {
@@ -105,7 +111,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Refuses clients that may have local data only, or may not ask without RD. Where access control says
+    /// Refuses clients that may have local data only, or may not ask without RD, and what nobody can find out. Where access control says
     /// so, RD counts as set from here on.
     #[inline]
     pub(crate) fn refuse_recursion(&self, query: &mut Query, buf: &mut [u8]) -> Option<Verdict> {
@@ -123,6 +129,10 @@ impl<'a> Exchange<'a> {
             _ => {}
         }
         if !query.rd && self.action != AccessAction::AllowSnoop {
+            return Some(self.refuse(query, buf));
+        }
+        // There is no recursion for other classes: no hints, no forward-zone, no stub-zone can name one.
+        if !matches!(query.qclass, class::IN | class::ANY) {
             return Some(self.refuse(query, buf));
         }
         if self.context.policy.limits.deny_any && query.qtype == rtype::ANY {
@@ -151,12 +161,12 @@ impl<'a> Exchange<'a> {
     #[inline]
     pub(crate) fn write(
         &self,
-        stored: Stored<'_>,
+        found: &Found<'_>,
         query: &Query,
         aliased: Option<&Aliased<'_>>,
         buf: &mut [u8],
-        age_secs: u32,
     ) -> usize {
+        let Found { stored, age_secs } = *found;
         let options = self
             .context
             .policy
@@ -192,7 +202,15 @@ impl<'a> Exchange<'a> {
             return Verdict::Reply(self.fail(query, buf));
         };
         self.count(Counter::LocalAnswers);
-        Verdict::Reply(self.write(stored, query, None, buf, 0))
+        Verdict::Reply(self.write(
+            &Found {
+                stored,
+                age_secs: 0,
+            },
+            query,
+            None,
+            buf,
+        ))
     }
 
     /// A local answer without records: AA is set.

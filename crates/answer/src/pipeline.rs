@@ -7,8 +7,8 @@ use sluicegate_dns::{Query, QueryError, Stored};
 use sluicegate_telemetry::{Counter, Counters};
 
 use crate::alias::Aliased;
-use crate::cache::{Cache, Key, Place, Variant};
-use crate::exchange::{Exchange, has_room};
+use crate::cache::{Cache, Hit, Key, Place, Sought, Variant};
+use crate::exchange::{Exchange, Found, has_room};
 use crate::{Now, Policy, Question, Request, Resolution, Verdict};
 
 /// What a batch of queries is answered from.
@@ -120,7 +120,15 @@ pub fn finish(
         .stored(variant(&query))
         .filter(|_| *target == resolution.question().name)
     {
-        Some(stored) => exchange.write(stored, &query, aliased.as_ref(), buf, 0),
+        Some(stored) => exchange.write(
+            &Found {
+                stored,
+                age_secs: 0,
+            },
+            &query,
+            aliased.as_ref(),
+            buf,
+        ),
         // The local zones have changed under the waiting client.
         None => exchange.fail(&query, buf),
     }
@@ -169,8 +177,19 @@ fn from_cache(
         .filter(|_| aliased.is_none())
         .unwrap_or_else(|| cache.place(&key));
     SCRATCH.with_borrow_mut(|scratch| {
-        let hit = cache.lookup(place, &key, variant(query), now.secs, scratch)?;
-        Some(exchange.write(Stored::new(hit.stored)?, query, aliased, buf, hit.age_secs))
+        let sought = Sought {
+            key,
+            place,
+            variant: variant(query),
+        };
+        let Hit {
+            stored, age_secs, ..
+        } = cache.lookup(&sought, now.secs, scratch)?;
+        let found = Found {
+            stored: Stored::new(stored)?,
+            age_secs,
+        };
+        Some(exchange.write(&found, query, aliased, buf))
     })
 }
 

@@ -1,6 +1,6 @@
 use sluicegate_dns::{HEADER_BYTES, Name, Stored, StoredBuilder, StoredInfo, compile, rcode};
 
-use crate::cache::{Cache, Key, Variant, Variants};
+use crate::cache::{Cache, Entry, Key, Variant, Variants};
 use crate::pipeline::VIEW;
 use crate::{Limits, Now, Question};
 
@@ -152,13 +152,17 @@ impl Cache {
             .iter()
             .filter(|answer| answer.ttl_secs > 0)
         {
-            self.store(
-                &key,
-                answer.variants,
-                &answer.stored,
-                answer.ttl_secs,
-                now.secs,
-            );
+            let Answer {
+                variants,
+                stored,
+                ttl_secs,
+            } = answer;
+            let entry = Entry {
+                variants: *variants,
+                stored,
+                ttl_secs: *ttl_secs,
+            };
+            self.store(&key, &entry, now.secs);
         }
     }
 }

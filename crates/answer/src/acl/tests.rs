@@ -64,7 +64,7 @@ fn loopback_is_allowed_and_all_else_refused_by_default() {
 
 #[test]
 fn most_specific_prefix_wins_in_any_order() {
-    let mut rules = vec![
+    let mut rules = [
         rule("10.0.0.0/8", AccessAction::Allow),
         rule("10.1.0.0/16", AccessAction::Deny),
         rule("10.1.2.0/24", AccessAction::AllowSnoop),

@@ -39,9 +39,11 @@ mod write;
 #[cfg(not(loom))]
 pub use entry::{Key, Variant, Variants};
 #[cfg(not(loom))]
-pub use table::{Cache, CacheStats, Hit, Inserted, Place};
+pub use table::{Cache, CacheStats, Entry, Hit, Inserted, Place, Sought};
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod loom_tests;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests;

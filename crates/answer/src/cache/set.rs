@@ -79,7 +79,7 @@ impl<const W: usize> Set<W> {
     /// Whether an entry with this tag may be in the set; a hint, for writers.
     pub(super) fn may_hold(&self, tag: u16) -> bool {
         let pattern = u64::from(tag) * LANE_ONES;
-        self.0[FIRST_TAG..FIRST_TAG + TAG_WORDS].iter().any(|word| {
+        self.0[FIRST_TAG..FIRST_OFFSET].iter().any(|word| {
             let differs = word.load(Relaxed) ^ pattern;
             differs.wrapping_sub(LANE_ONES) & !differs & LANE_HIGHS != 0
         })

@@ -22,6 +22,28 @@ pub struct Cache {
 #[derive(Clone, Copy, Debug)]
 pub struct Place(u64);
 
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// Its key,
+    pub key: Key<'a>,
+    /// where that belongs,
+    pub place: Place,
+    /// and which of the answers under that key.
+    pub variant: Variant,
+}
+
+/// What is to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The variants that it serves.
+    pub variants: Variants,
+    /// The answer in stored form.
+    pub stored: &'a [u8],
+    /// How long it lives, in seconds; with 0 not at all.
+    pub ttl_secs: u32,
+}
+
 /// A live answer, copied out.
 #[derive(Clone, Copy, Debug)]
 pub struct Hit<'a> {
@@ -107,14 +129,17 @@ impl Cache {
     #[inline]
     pub fn lookup<'s>(
         &self,
-        place: Place,
-        key: &Key<'_>,
-        variant: Variant,
+        sought: &Sought<'_>,
         now_secs: u32,
         scratch: &'s mut [u8],
     ) -> Option<Hit<'s>> {
+        let Sought {
+            key,
+            place,
+            variant,
+        } = *sought;
         let wanted = Wanted {
-            key: *key,
+            key,
             tag: place.tag(),
             variant,
             now_secs,
@@ -143,16 +168,13 @@ impl Cache {
         })
     }
 
-    /// Stores an answer for these variants of the key, in place of what was stored for any of them.
-    /// Lives `ttl_secs`, and not at all with 0.
-    pub fn store(
-        &self,
-        key: &Key<'_>,
-        variants: Variants,
-        stored: &[u8],
-        ttl_secs: u32,
-        now_secs: u32,
-    ) -> Inserted {
+    /// Stores an answer, in place of what was stored for any of its variants.
+    pub fn store(&self, key: &Key<'_>, entry: &Entry<'_>, now_secs: u32) -> Inserted {
+        let Entry {
+            variants,
+            stored,
+            ttl_secs,
+        } = *entry;
         let place = self.place(key);
         let expires = now_secs.saturating_add(ttl_secs);
         let new = NewEntry {
@@ -169,12 +191,12 @@ impl Cache {
         let evicted = if ttl_secs == 0 {
             None
         } else if bytes <= SMALL_ENTRY_BYTES {
-            self.forget(&self.large, place, &new);
+            forget(&self.large, place, &new);
             self.small
                 .get(place.index(self.small.len()))
                 .and_then(|set| set.insert(&new))
         } else if bytes <= LARGE_ENTRY_BYTES {
-            self.forget(&self.small, place, &new);
+            forget(&self.small, place, &new);
             self.large
                 .get(place.index(self.large.len()))
                 .and_then(|set| set.insert(&new))
@@ -227,13 +249,6 @@ impl Cache {
 
     /// What a caller of [`Cache::lookup`] should offer as scratch space.
     pub const SCRATCH_BYTES: usize = size_of::<LargeSet>();
-
-    /// Removes what an entry would replace, had it not moved to the other table.
-    fn forget<const W: usize>(&self, sets: &[Set<W>], place: Place, new: &NewEntry<'_>) {
-        if let Some(set) = sets.get(place.index(sets.len())) {
-            set.forget(new);
-        }
-    }
 }
 
 impl std::fmt::Debug for Cache {
@@ -248,7 +263,7 @@ impl Place {
     /// The set, by the upper half of the hash; of no sets, a number that none has.
     #[inline]
     fn index(self, sets: usize) -> usize {
-        ((self.0 >> 32) * sets as u64 >> 32) as usize
+        (((self.0 >> 32) * sets as u64) >> 32) as usize
     }
 
     /// The tag, by the lowest bits; 0 is what free lanes have.
@@ -263,6 +278,13 @@ impl<const W: usize> Set<W> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         <[Self]>::new_box_zeroed_with_elems(count)
             .expect("memory for the answer cache, as msg-cache-size says")
+    }
+}
+
+/// Removes what an entry would replace, had it not moved to the other table.
+fn forget<const W: usize>(sets: &[Set<W>], place: Place, new: &NewEntry<'_>) {
+    if let Some(set) = sets.get(place.index(sets.len())) {
+        set.forget(new);
     }
 }
 

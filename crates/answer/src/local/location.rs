@@ -43,6 +43,10 @@ fn angle<'a>(
             if index == 0 || thousandths > f64::from(limit) * 3_600_000.0 {
                 return Err(field("an angle", word));
             }
+            #[expect(
+                clippy::cast_sign_loss,
+                reason = "sums and products of what is not negative"
+            )]
             let distance = thousandths.round() as u32;
             return Ok(if end == 0 {
                 EQUATOR + distance
@@ -77,10 +81,9 @@ fn metres(word: &str, expected: &'static str) -> Result<i64, RdataError> {
 
 /// A size as one digit and a power of ten of centimetres.
 fn precision(word: &str) -> Result<u8, RdataError> {
-    let mut centimetres = metres(word, "a size or a precision")?;
-    if centimetres < 0 {
-        return Err(field("a size or a precision", word));
-    }
+    let expected = "a size or a precision";
+    let mut centimetres =
+        u64::try_from(metres(word, expected)?).map_err(|_| field(expected, word))?;
     let mut power = 0;
     while centimetres >= 10 {
         centimetres /= 10;

@@ -4,7 +4,7 @@ use sluicegate_dns::{Owner, Section, StoredBuilder, rcode, rtype};
 
 use super::zones::Rrset;
 
-/// An answer that holds one RRset under the question's own name; `None` when it does not fit a message.
+/// An answer that holds one `RRset` under the question's own name; `None` when it does not fit a message.
 pub(super) fn rrset_answer(rrset: &Rrset, class: u16) -> Option<Vec<u8>> {
     let mut builder = StoredBuilder::new(None, rcode::NOERROR, true);
     for (ttl_secs, rdata) in &rrset.records {

@@ -84,7 +84,7 @@ pub(super) struct Found<'a> {
 pub(super) struct Data<'a>(&'a [RrsetRef]);
 
 impl Data<'_> {
-    /// The answer for a type: the first RRset of that type, or a CNAME, as they come.
+    /// The answer for a type: the first `RRset` of that type, or a CNAME, as they come.
     pub(super) fn answer(&self, qtype: u16) -> Option<AnswerRef> {
         self.0
             .iter()

@@ -118,12 +118,19 @@ impl Parts {
         }
         let (header, udp) = packet.split_at(header_len);
         let ipv6 = header_len == 40;
-        let source_is_unicast = if ipv6 {
-            let source = ipv6_address(header, 8);
-            !source.is_multicast() && !source.is_loopback() && !source.is_unspecified()
+        let one_to_one = if ipv6 {
+            let (source, destination) = (ipv6_address(header, 8), ipv6_address(header, 24));
+            let group = source.is_multicast() || destination.is_multicast();
+            !group && !source.is_loopback() && !source.is_unspecified() && source != destination
         } else {
-            (1..224).contains(&header[12]) && header[12] != 127
+            let is_host = |octet: u8| octet < 224;
+            let (source, destination) = (&header[12..16], &header[16..20]);
+            is_host(source[0])
+                && is_host(destination[0])
+                && ![0, 127].contains(&source[0])
+                && source != destination
         };
+        let one_to_one = one_to_one && frame[0] & 1 == 0;
         let fragment = !ipv6 && word(header, 6) & !0xc000 != 0;
         let protocol = if ipv6 { header[6] } else { header[9] };
         let header_is_whole = ipv6 || sum(&[header]) == 0xffff;
@@ -132,7 +139,7 @@ impl Parts {
             0 => !ipv6,
             field => sum(&[&pseudo, udp]) == 0xffff || field == usize::from(sum(&[&pseudo])),
         };
-        let answerable = source_is_unicast && word(udp, 0) != 0 && word(udp, 4) == udp.len();
+        let answerable = one_to_one && word(udp, 0) != 0 && word(udp, 4) == udp.len();
         let good =
             answerable && !fragment && protocol == 17 && header_is_whole && checksum_is_right;
         let start = ip + header_len;

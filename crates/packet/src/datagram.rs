@@ -37,8 +37,10 @@ pub enum Reject {
     Udp,
     /// Wrong IPv4 or UDP checksum.
     Checksum,
-    /// From an address that can't be answered: multicast, broadcast, unspecified, loopback.
+    /// From an address that can't be answered: multicast, broadcast, unspecified, loopback, or the destination's own.
     Source,
+    /// To a group of hosts, by its MAC or IP address: no reply may come from there.
+    Destination,
 }
 
 pub(crate) const ETHERNET_BYTES: usize = 14;
@@ -47,6 +49,8 @@ pub(crate) const IPV4_BYTES: usize = 20;
 pub(crate) const IPV6_BYTES: usize = 40;
 pub(crate) const UDP_BYTES: usize = 8;
 pub(crate) const PROTOCOL_UDP: u8 = 17;
+/// In a MAC address's first octet: a group of stations (IEEE 802.3, 3.2.3).
+const GROUP_BIT: u8 = 1;
 /// More fragments, and the offset.
 const FRAGMENT_MASK: u16 = 0x3fff;
 
@@ -57,6 +61,9 @@ impl Datagram {
     /// in packets whose sender left the rest to hardware (`CHECKSUM_PARTIAL`), as local and veth senders do.
     pub fn parse(frame: &[u8]) -> Result<Self, Reject> {
         let (ip, ethertype) = skip_ethernet(frame)?;
+        if frame[0] & GROUP_BIT != 0 {
+            return Err(Reject::Destination);
+        }
         let datagram = match ethertype {
             0x0800 => Self::parse_ipv4(frame, ip)?,
             0x86dd => Self::parse_ipv6(frame, ip)?,
@@ -83,8 +90,11 @@ impl Datagram {
         if Sum::default().octets(header).fold() != 0xffff {
             return Err(Reject::Checksum);
         }
-        if matches!(header[12], 0 | 127 | 224..) {
+        if matches!(header[12], 0 | 127 | 224..) || header[12..16] == header[16..20] {
             return Err(Reject::Source);
+        }
+        if header[16] >= 224 {
+            return Err(Reject::Destination);
         }
         let payload_len = (total - IPV4_BYTES - UDP_BYTES) as u16;
         Ok(Self {
@@ -106,13 +116,13 @@ impl Datagram {
         if header[6] != PROTOCOL_UDP {
             return Err(Reject::Protocol);
         }
-        if header[8] == 0xff
-            || matches!(
-                header[8..24],
-                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1]
-            )
-        {
+        let (source, destination) = (&header[8..24], &header[24..40]);
+        let unanswerable = source[0] == 0xff || (source[..15] == [0; 15] && source[15] <= 1);
+        if unanswerable || source == destination {
             return Err(Reject::Source);
+        }
+        if destination[0] == 0xff {
+            return Err(Reject::Destination);
         }
         let payload_len = (len - UDP_BYTES) as u16;
         Ok(Self {

@@ -149,7 +149,7 @@ fn every_cut_is_refused() {
 
 #[test]
 fn ipv4_headers_that_are_refused() {
-    let cases: [(usize, u8, Reject); 8] = [
+    let cases: [(usize, u8, Reject); 11] = [
         (14, 0x46, Reject::IpHeader),
         (14, 0x55, Reject::IpHeader),
         (17, 27, Reject::IpHeader),
@@ -158,6 +158,9 @@ fn ipv4_headers_that_are_refused() {
         (23, 6, Reject::Protocol),
         (26, 127, Reject::Source),
         (26, 224, Reject::Source),
+        (29, 1, Reject::Source), // the server's own address
+        (30, 224, Reject::Destination),
+        (0, 3, Reject::Destination),
     ];
     for (at, value, want) in cases {
         let mut frame = frame(false, &[], b"payload");
@@ -172,12 +175,15 @@ fn ipv4_headers_that_are_refused() {
 
 #[test]
 fn ipv6_headers_that_are_refused() {
-    let cases: [(usize, u8, Reject); 5] = [
+    let cases: [(usize, u8, Reject); 8] = [
         (14, 0x45, Reject::IpHeader),
         (19, 7, Reject::IpHeader),
         (19, 200, Reject::IpHeader),
         (20, 44, Reject::Protocol),
         (22, 0xff, Reject::Source),
+        (37, 1, Reject::Source), // the server's own address
+        (38, 0xff, Reject::Destination),
+        (0, 0x33, Reject::Destination),
     ];
     for (at, value, want) in cases {
         let mut frame = frame(true, &[], b"payload");

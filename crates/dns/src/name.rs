@@ -42,30 +42,26 @@ impl Name {
     };
 
     /// Reads an uncompressed name at the start of `bytes` and lower-cases it; what follows it is ignored.
+    #[inline]
     pub fn from_wire(bytes: &[u8]) -> Result<Self, NameError> {
-        let mut end = 0;
-        loop {
-            let label = *bytes.get(end).ok_or(NameError::Short)?;
-            if label > MAX_LABEL_BYTES {
-                return Err(NameError::Label);
-            }
-            end += usize::from(label) + 1;
-            if end > MAX_NAME_BYTES {
-                return Err(NameError::Long);
-            }
-            if label == 0 {
-                break;
-            }
-        }
-        let wire = bytes.get(..end).ok_or(NameError::Short)?;
+        let wire = &bytes[..wire_len(bytes)?];
+        Ok(Self::lowered(wire))
+    }
+
+    /// A name from a slice that is one but for its case. At most 255 octets.
+    #[expect(
+        clippy::inline_always,
+        reason = "as a call, it copies the 256 octets once or twice more: 34 instead of 18 ns for a whole query"
+    )]
+    #[inline(always)]
+    pub(crate) fn lowered(wire: &[u8]) -> Self {
         let mut name = Self {
-            len: end as u8,
+            len: wire.len() as u8,
             bytes: [0; MAX_NAME_BYTES],
         };
-        name.bytes[..end].copy_from_slice(wire);
         // Label lengths are at most 63 and so no letters: the whole name can be lower-cased in one go.
-        name.bytes[..end].make_ascii_lowercase();
-        Ok(name)
+        lower_into(&mut name.bytes[..wire.len()], wire);
+        name
     }
 
     /// Reads a name in presentation format (RFC 1035, 5.1: `\.` and `\DDD` escape); the last dot may lack.
@@ -170,6 +166,59 @@ impl Name {
 
 /// An octet of a presentation-format name, whether it stood there plainly, and what follows it.
 type Octet<'a> = (u8, bool, &'a [u8]);
+
+/// The length of the uncompressed name at the start of `bytes`, root label included: 1 to 255.
+#[inline]
+pub(crate) fn wire_len(bytes: &[u8]) -> Result<usize, NameError> {
+    let mut end = 0;
+    loop {
+        let label = *bytes.get(end).ok_or(NameError::Short)?;
+        if label > MAX_LABEL_BYTES {
+            return Err(NameError::Label);
+        }
+        end += usize::from(label) + 1;
+        if end > MAX_NAME_BYTES {
+            return Err(NameError::Long);
+        }
+        if label == 0 {
+            return Ok(end);
+        }
+    }
+}
+
+/// Copies `from` to `to`, which is as long, in lower case; eight octets at a time.
+#[inline]
+fn lower_into(to: &mut [u8], from: &[u8]) {
+    let (Some(last), true) = (from.last_chunk::<8>(), to.len() == from.len()) else {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = from.to_ascii_lowercase();
+        }
+        return;
+    };
+    for (to, word) in to.as_chunks_mut().0.iter_mut().zip(from.as_chunks::<8>().0) {
+        *to = lower(*word);
+    }
+    // What is left, and once more some of what is not.
+    if let Some(to) = to.last_chunk_mut::<8>() {
+        *to = lower(*last);
+    }
+}
+
+/// Eight octets in lower case: 0x20 is added to those from `A` to `Z`.
+///
+/// The highest bit of an octet's sum tells whether its other bits are at least some limit; octets with the highest
+/// bit set are no letters.
+#[inline]
+const fn lower(octets: [u8; 8]) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = 0x80 * EACH;
+    let word = u64::from_ne_bytes(octets);
+    let rest = word & !HIGHEST;
+    let from_a = rest + (0x80 - b'A' as u64) * EACH;
+    let behind_z = rest + (0x80 - b'Z' as u64 - 1) * EACH;
+    let letters = from_a & !behind_z & !word & HIGHEST;
+    (word | letters >> 2).to_ne_bytes()
+}
 
 /// The next octet of a presentation-format name.
 fn next_octet(text: &[u8]) -> Result<Option<Octet<'_>>, NameError> {
@@ -300,6 +349,25 @@ mod tests {
         );
         assert_eq!(Name::from_text(&format!("{text}b")), Err(NameError::Long));
         assert_eq!(Name::from_text(&format!("{text}b.")), Err(NameError::Long));
+    }
+
+    #[test]
+    fn every_octet_at_every_place_is_lower_cased_as_ascii_says() {
+        for octet in 0..=u8::MAX {
+            for around in [0, b'@', b'A', b'Z', b'[', 0x7f, 0x80, 0xff] {
+                for place in 0..8 {
+                    let mut word = [around; 8];
+                    word[place] = octet;
+                    assert_eq!(lower(word), word.map(|octet| octet.to_ascii_lowercase()));
+                }
+            }
+        }
+        for len in 1..64usize {
+            let wire = [&[len as u8 - 1][..], &vec![b'Q'; len - 1], &[0]].concat();
+            let wire = if len == 1 { vec![0] } else { wire };
+            let name = Name::from_wire(&[&wire[..], b"TAIL"].concat()).unwrap();
+            assert_eq!(name.as_bytes(), wire.to_ascii_lowercase());
+        }
     }
 
     #[test]

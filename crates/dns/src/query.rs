@@ -1,5 +1,5 @@
 use crate::edns::Edns;
-use crate::name::Name;
+use crate::name::{Name, wire_len};
 use crate::{HEADER_BYTES, rtype};
 
 /// A query: header, one question, at most one OPT record, all checked.
@@ -76,6 +76,7 @@ impl Query {
     ///
     /// Stricter than Unbound, which reads over them: EDNS options that don't fill their record, and cookies of a
     /// length that can't be (RFC 7873, 5.2), are FORMERR; so is an OPT record whose owner is a compressed root.
+    #[inline]
     pub fn parse(msg: &[u8]) -> Result<Self, QueryError> {
         let (header, body) = msg
             .split_first_chunk::<HEADER_BYTES>()
@@ -101,11 +102,10 @@ impl Query {
         if opcode == OPCODE_NOTIFY {
             return Err(QueryError::Notify);
         }
-        let name = Name::from_wire(body).map_err(|_| QueryError::Format)?;
-        let name_len = name.as_bytes().len();
-        let (&[t0, t1, c0, c1], rest) = body[name_len..]
-            .split_first_chunk::<4>()
-            .ok_or(QueryError::Format)?;
+        let name_len = wire_len(body).map_err(|_| QueryError::Format)?;
+        let (qname, behind) = body.split_at(name_len);
+        let (&[t0, t1, c0, c1], rest) =
+            behind.split_first_chunk::<4>().ok_or(QueryError::Format)?;
         let question_len = name_len + 4;
         let edns = if additional == 1 {
             Some(Edns::parse(rest)?)
@@ -128,7 +128,8 @@ impl Query {
             rd: flags & FLAG_RD != 0,
             cd: flags & FLAG_CD != 0,
             ad: flags & FLAG_AD != 0,
-            name,
+            // Last and in place: copying it from here to there would cost more than all else.
+            name: Name::lowered(qname),
             qtype: u16::from_be_bytes([t0, t1]),
             qclass: u16::from_be_bytes([c0, c1]),
             question_len,

@@ -234,3 +234,26 @@ fn messages_beyond_the_longest_are_refused() {
     let msg = message(0, 16, [3, 0, 0], &records);
     assert_eq!(compile(&msg, &PLAIN, &mut out), Err(CompileError::TooLong));
 }
+
+#[test]
+fn a_chain_of_pointers_ends_where_labels_would() {
+    for (pointers, ok) in [(127, true), (128, false)] {
+        // An unknown type's data, with a root label and pointers, each to the one before; then a name to follow.
+        let chain_at = 12 + 17 + 2 + 10u16;
+        let mut chain = vec![0, 0];
+        for pointer in 1..pointers {
+            chain.extend(
+                (0xc000 | (chain_at + if pointer == 1 { 0 } else { 2 * (pointer - 1) }))
+                    .to_be_bytes(),
+            );
+        }
+        let last = (0xc000 | (chain_at + 2 * (pointers - 1))).to_be_bytes();
+        let records = [(QNAME, 65_280, 300, &chain[..]), (QNAME, 2, 300, &last)];
+        let msg = message(0, 2, [2, 0, 0], &records);
+        assert_eq!(
+            compile(&msg, &PLAIN, &mut Vec::new()).is_ok(),
+            ok,
+            "{pointers}"
+        );
+    }
+}

@@ -20,43 +20,50 @@ pub enum Section {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored<'a> {
     bytes: &'a [u8],
-    body_len: usize,
+    header: &'a [u8; STORED_HEADER_BYTES],
+    body: &'a [u8],
     additional_at: usize,
 }
 
 impl<'a> Stored<'a> {
     /// The view of octets that [`compile`](super::compile) or [`StoredBuilder`](super::StoredBuilder) wrote;
     /// octets behind them are ignored. `None`: they did not.
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {
-        let header = bytes.first_chunk::<STORED_HEADER_BYTES>()?;
+        let (header, rest) = bytes.split_first_chunk::<STORED_HEADER_BYTES>()?;
         let word = |at: usize| usize::from(u16::from_ne_bytes([header[at], header[at + 1]]));
         let (additional_at, body_len, ttls) = (word(8), word(10), word(12));
         let bytes = bytes.get(..STORED_HEADER_BYTES + body_len + 2 * ttls)?;
         (additional_at <= body_len).then_some(Self {
             bytes,
-            body_len,
+            header,
+            body: rest.get(..body_len)?,
             additional_at,
         })
     }
 
     /// Response code, 0 to 15.
+    #[inline]
     pub fn rcode(self) -> u16 {
-        u16::from(self.bytes[0])
+        u16::from(self.header[0])
     }
 
     /// AA: made from data of our own.
+    #[inline]
     pub fn is_authoritative(self) -> bool {
-        self.bytes[1] & FLAG_AUTHORITATIVE != 0
+        self.header[1] & FLAG_AUTHORITATIVE != 0
     }
 
     /// Validated: AD may be set.
+    #[inline]
     pub fn is_secure(self) -> bool {
-        self.bytes[1] & FLAG_SECURE != 0
+        self.header[1] & FLAG_SECURE != 0
     }
 
     /// Records in the answer, authority and additional section, OPT not counted.
+    #[inline]
     pub fn counts(self) -> [u16; 3] {
-        [2, 4, 6].map(|at| u16::from_ne_bytes([self.bytes[at], self.bytes[at + 1]]))
+        [2, 4, 6].map(|at| u16::from_ne_bytes([self.header[at], self.header[at + 1]]))
     }
 
     /// Neither an error nor any data: NOERROR without records in the answer section.
@@ -65,18 +72,21 @@ impl<'a> Stored<'a> {
     }
 
     /// What follows the question in the message.
+    #[inline]
     pub fn body(self) -> &'a [u8] {
-        &self.bytes[STORED_HEADER_BYTES..STORED_HEADER_BYTES + self.body_len]
+        self.body
     }
 
     /// The body up to the additional section.
+    #[inline]
     pub(crate) fn without_additional(self) -> &'a [u8] {
-        &self.body()[..self.additional_at]
+        &self.body[..self.additional_at]
     }
 
     /// Where the TTLs stand, counted from the start of the body, ascending.
+    #[inline]
     pub(crate) fn ttl_offsets(self) -> impl Iterator<Item = usize> {
-        let offsets = self.bytes[STORED_HEADER_BYTES + self.body_len..]
+        let offsets = self.bytes[STORED_HEADER_BYTES + self.body.len()..]
             .as_chunks::<2>()
             .0;
         offsets

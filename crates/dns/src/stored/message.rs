@@ -4,6 +4,8 @@ use super::layout::Section;
 use crate::HEADER_BYTES;
 
 const MAX_NAME_BYTES: usize = 255;
+/// The longest name has 127 labels.
+const MAX_POINTERS: u32 = 127;
 
 /// The message ends too early, or a name in it can't be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +67,15 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_be_bytes)
     }
 
-    /// A name. Pointers must point backwards, each before the last, so that the walk ends.
+    /// A name. Pointers must point backwards, each before the last, and may be as many as labels: a chain of them
+    /// for every record would make a short message long work.
     pub(super) fn name(&mut self) -> Result<PlainName, Malformed> {
         let mut name = PlainName {
             len: 0,
             bytes: [0; MAX_NAME_BYTES],
         };
         let (mut at, mut behind, mut earliest) = (self.at, None, self.at);
+        let mut pointers = 0;
         loop {
             let len = *self.msg.get(at).ok_or(Malformed)?;
             match len {
@@ -93,7 +97,8 @@ impl<'a> Reader<'a> {
                     let low = *self.msg.get(at + 1).ok_or(Malformed)?;
                     let target = usize::from(u16::from_be_bytes([len & 0x3f, low]));
                     behind.get_or_insert(at + 2);
-                    if target >= earliest || target < HEADER_BYTES {
+                    pointers += 1;
+                    if target >= earliest || target < HEADER_BYTES || pointers > MAX_POINTERS {
                         return Err(Malformed);
                     }
                     (at, earliest) = (target, target);

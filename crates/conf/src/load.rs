@@ -21,6 +21,8 @@ pub struct LoadOptions {
     pub engine_tls: Option<bool>,
     /// Whether the files that options name are looked for.
     pub check_files: bool,
+    /// Whether `include:` reads files. If not, it brings in nothing.
+    pub follow_includes: bool,
     /// Where relative file names begin until `directory:` says otherwise. `None`: where the first file
     /// stands. (Unbound has a directory compiled in, which is where Debian keeps the first file.)
     pub directory: Option<PathBuf>,
@@ -33,6 +35,7 @@ impl Default for LoadOptions {
             engine_modules: None,
             engine_tls: None,
             check_files: true,
+            follow_includes: true,
             directory: None,
         }
     }
@@ -84,7 +87,7 @@ impl Loaded {
 
 /// Reads a configuration file and all that it includes.
 pub fn load(path: &Path, options: &LoadOptions) -> Loaded {
-    match Reader::of_file(path, base(path, options)) {
+    match Reader::of_file(path, base(path, options), options.follow_includes) {
         Ok(reader) => finish(reader, path, options),
         Err(why) => {
             let message = format!("cannot read `{}`: {}", path.display(), describe(&why));
@@ -102,7 +105,12 @@ pub fn load(path: &Path, options: &LoadOptions) -> Loaded {
 /// Reads a configuration from a text that stands for the file `path`. Included files are read from disk.
 pub fn load_text(path: &Path, text: impl AsRef<[u8]>, options: &LoadOptions) -> Loaded {
     finish(
-        Reader::of_text(path, text.as_ref(), base(path, options)),
+        Reader::of_text(
+            path,
+            text.as_ref(),
+            base(path, options),
+            options.follow_includes,
+        ),
         path,
         options,
     )

@@ -161,29 +161,31 @@ impl Parser<'_> {
         let help = if name.starts_with('\u{feff}') {
             Some("the file begins with a byte order mark; save it without one".to_owned())
         } else {
-            let near = closest(
-                &name,
-                self.candidates().chain(["include", "include-toplevel"]),
-            );
-            near.map(|near| format!("did you mean `{near}:`?"))
+            self.meant(&name)
         };
         self.error(at, format!("unknown keyword `{}:`", shorten(&name)), help);
     }
 
-    /// Names that could stand here: those of the open clause, and of clauses.
-    fn candidates(&self) -> impl Iterator<Item = &'static str> + use<> {
+    /// The keyword that was most probably meant. Nobody reads the suggestions behind the first few, and each
+    /// costs a comparison with every keyword.
+    fn meant(&self, word: &str) -> Option<String> {
+        if self.reader.diagnostics.len() > MAX_SUGGESTIONS {
+            return None;
+        }
         let clause = self
             .tree
             .clauses
             .last()
             .filter(|_| self.open)
             .map(|node| node.clause);
+        let here = |row: &&Keyword| clause.is_some_and(|clause| row.clauses.contains(clause));
         // What fits the open clause comes first, and so wins among equally near names.
-        let here = move |row: &&Keyword| clause.is_some_and(|clause| row.clauses.contains(clause));
-        keywords()
+        let names = keywords()
             .filter(here)
             .chain(keywords())
-            .map(|row| row.name)
+            .map(|row| row.name);
+        let near = closest(word, names.chain(["include", "include-toplevel"]))?;
+        Some(format!("did you mean `{near}:`?"))
     }
 
     fn bad(&mut self, at: Span, fault: Fault) {
@@ -217,7 +219,7 @@ impl Parser<'_> {
         }
         let help = match keyword(word) {
             Some(row) => Some(format!("a keyword ends with a colon: {}", row.written())),
-            None => closest(word, self.candidates()).map(|near| format!("did you mean `{near}:`?")),
+            None => self.meant(word),
         };
         self.error(at, format!("`{shown}` is no keyword"), help);
     }
@@ -245,6 +247,9 @@ impl Parser<'_> {
 
 /// Whoever has made more does not read them one by one; each costs a search for what was meant.
 pub(crate) const MAX_ERRORS: usize = 1000;
+
+/// How many errors are looked into for what was meant.
+const MAX_SUGGESTIONS: usize = 100;
 
 fn clauses(row: &Keyword) -> String {
     let names: Vec<String> = row

@@ -29,6 +29,7 @@ pub(crate) struct Reader {
     pub(crate) diagnostics: Vec<Diagnostic>,
     /// Where relative names of included files begin.
     directory: PathBuf,
+    follow_includes: bool,
     stack: Vec<Frame>,
     waiting: usize,
 }
@@ -47,11 +48,17 @@ struct Frame {
 
 impl Reader {
     /// Begins with a text that stands for the file `path`.
-    pub(crate) fn of_text(path: &Path, text: &[u8], directory: PathBuf) -> Self {
+    pub(crate) fn of_text(
+        path: &Path,
+        text: &[u8],
+        directory: PathBuf,
+        follow_includes: bool,
+    ) -> Self {
         let mut reader = Self {
             sources: SourceMap::default(),
             diagnostics: Vec::new(),
             directory,
+            follow_includes,
             stack: Vec::new(),
             waiting: 0,
         };
@@ -70,8 +77,17 @@ impl Reader {
     }
 
     /// Begins with a file.
-    pub(crate) fn of_file(path: &Path, directory: PathBuf) -> Result<Self, io::Error> {
-        Ok(Self::of_text(path, &read(path)?, directory))
+    pub(crate) fn of_file(
+        path: &Path,
+        directory: PathBuf,
+        follow_includes: bool,
+    ) -> io::Result<Self> {
+        Ok(Self::of_text(
+            path,
+            &read(path)?,
+            directory,
+            follow_includes,
+        ))
     }
 
     /// From here on, relative names of included files begin at this directory.
@@ -126,6 +142,9 @@ impl Reader {
 
     /// Puts the files that are meant on the stack, the first on top.
     fn include(&mut self, file: Value, toplevel: bool) {
+        if !self.follow_includes {
+            return;
+        }
         let name = self.sources.text(file.span).to_owned();
         let found = Pattern::new(&name).files(&self.directory);
         let files = match found {

@@ -1,53 +1,27 @@
 //! Whatever the bytes are: no panic, places within their files, and an end.
 
+use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
-use sluicegate_conf::{LoadOptions, Span, load_text, table};
+use sluicegate_conf::table;
 
-/// Neither reads other files nor looks for them.
-fn options() -> LoadOptions {
-    LoadOptions {
-        check_files: false,
-        directory: Some("/nonexistent".into()),
-        ..LoadOptions::default()
-    }
-}
+#[path = "../../../fuzz/checks/conf_text.rs"]
+mod conf_text;
 
-fn check(bytes: &[u8]) {
-    let loaded = load_text(Path::new("/nonexistent/x.conf"), bytes, &options());
-    for diagnostic in &loaded.diagnostics {
-        if diagnostic.span == Span::NONE {
-            continue;
-        }
-        let source = loaded
-            .sources
-            .source(diagnostic.span)
-            .expect("the file of a place is known");
-        let (start, end) = (diagnostic.span.start as usize, diagnostic.span.end as usize);
-        assert!(
-            start <= end && source.text.get(start..end).is_some(),
-            "{diagnostic:?}"
-        );
-        assert!(loaded.sources.line_column(diagnostic.span).is_some());
+use conf_text::check;
+
+/// The fuzz target's corpus, replayed: what fuzzing once found stays found, also where no fuzzer runs.
+#[test]
+fn the_corpus_is_survived() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/conf_text");
+    let mut inputs = 0;
+    for entry in fs::read_dir(&folder).expect("the corpus is part of the project") {
+        let path = entry.expect("a readable folder").path();
+        check(&fs::read(&path).expect("a readable file"));
+        inputs += 1;
     }
-    // Rendering cuts lines; it must cut between characters.
-    let rendered = loaded.render(false);
-    assert_eq!(rendered.is_empty(), loaded.diagnostics.is_empty());
-    if let Some(config) = loaded.config {
-        // What is handed over must be read by the same rules without a mistake.
-        let again = load_text(
-            Path::new("/nonexistent/engine.conf"),
-            &config.engine.text,
-            &options(),
-        );
-        assert!(
-            again.config.is_some(),
-            "{}\n{}",
-            config.engine.text,
-            again.render(false)
-        );
-    }
+    assert!(inputs >= 30, "{} holds {inputs} inputs", folder.display());
 }
 
 /// Pieces that get further into the parser than bytes do.

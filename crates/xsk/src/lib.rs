@@ -4,7 +4,8 @@
 //! - [`QueueBuilder`]: how one is opened, and what to do when zero-copy can't be had;
 //! - [`nic`]: what an interface can do, and when it changes; needs no privileges;
 //! - [`prog`] (feature `loader`): XDP programs loaded and attached by `bpf_link`, and the ladder from zero-copy to
-//!   "not available" ([`negotiate`]).
+//!   "not available" ([`negotiate`]);
+//! - `testing` (feature `testing`): a queue over a kernel made of plain memory, which misbehaves when told to.
 //!
 //! The XSKMAP that a queue enters itself into is anything that is [`AsFd`](std::os::fd::AsFd), so programs of any other
 //! loader fit.
@@ -25,6 +26,9 @@ mod ring;
 pub mod nic;
 #[cfg(all(not(loom), feature = "loader"))]
 pub mod prog;
+
+#[cfg(all(not(loom), any(test, feature = "testing")))]
+pub mod testing;
 
 #[cfg(not(loom))]
 mod privileges;

@@ -17,6 +17,8 @@ mod wake;
 
 pub use counters::{QueueCounters, XdpStatistics};
 pub use error::QueueError;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use kernel::Kernel;
 pub(crate) use kernel::KernelRings;
 pub use packet::RxPacket;
 pub(crate) use slot::MapSlot;

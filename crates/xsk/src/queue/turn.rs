@@ -302,6 +302,12 @@ impl Queue {
         self.outlet.umem.is_consistent()
     }
 
+    /// Packets that wait in the TX ring for the next turn.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn unpublished(&self) -> u32 {
+        self.outlet.tx.unpublished()
+    }
+
     fn receive(&mut self, handler: &mut impl FnMut(RxPacket<'_>)) -> usize {
         let mut batch = Batch {
             queue: self,

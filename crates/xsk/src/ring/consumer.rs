@@ -53,6 +53,22 @@ impl<T: Copy, M: Memory<T>> Consumer<T, M> {
         Some(value)
     }
 
+    /// The slot `ahead` of the next one, if it is filled, without taking it.
+    #[cfg(all(not(loom), any(test, feature = "testing")))]
+    pub(crate) fn peek(&mut self, ahead: u32) -> Option<T> {
+        if self.available(ahead.checked_add(1)?) <= ahead {
+            return None;
+        }
+        // SAFETY: as in `pop`, for a slot that lies before the producer's index as well.
+        Some(unsafe { self.memory.read(self.next.wrapping_add(ahead)) })
+    }
+
+    /// The memory that the ring lies in.
+    #[cfg(all(not(loom), any(test, feature = "testing")))]
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
     /// Gives the slots that were read back to the producer.
     pub(crate) fn release(&mut self) {
         if self.next != self.released {

@@ -90,6 +90,18 @@ impl<T: Copy, M: Memory<T>> Producer<T, M> {
         self.corrupt
     }
 
+    /// Slots pushed and not yet published.
+    #[cfg(all(not(loom), any(test, feature = "testing")))]
+    pub(crate) fn unpublished(&self) -> u32 {
+        self.next.wrapping_sub(self.published)
+    }
+
+    /// The memory that the ring lies in.
+    #[cfg(all(not(loom), any(test, feature = "testing")))]
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
     fn known_free(&self) -> u32 {
         self.memory.size() - self.next.wrapping_sub(self.consumed)
     }

@@ -3,7 +3,7 @@
 use std::mem::{align_of, size_of};
 
 /// A packet in the RX or TX ring: `struct xdp_desc`, `linux/if_xdp.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct Descriptor {
     /// Byte offset into the UMEM.

@@ -2,13 +2,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use sluicegate_serve::{Ended, Server, ServerOptions, UsePidFile, UseXdp};
+use sluicegate_serve::{Ended, Server, ServerOptions, Signals, UsePidFile, UseXdp};
 
 use crate::cli::Cli;
 use crate::logging::{Log, Target};
 
 /// Serves until a signal says to end.
 pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    // First: from here on a signal finds a server that ends well, however early it comes.
+    let signals = Signals::register().context("signals can't be heeded")?;
     let log = Log::start();
     let (more, target) = (
         cli.verbose,
@@ -31,7 +33,7 @@ pub(crate) fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     };
     options.on_config = Arc::new(move |config| log.configure(&config.log, more, target));
     let server = Server::start(options).context("cannot start")?;
-    match server.run().context("signals can't be heeded")? {
+    match server.run(signals) {
         Ended::Asked => Ok(ExitCode::SUCCESS),
         Ended::Broken => Ok(ExitCode::FAILURE),
     }

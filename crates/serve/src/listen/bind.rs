@@ -76,6 +76,16 @@ pub enum BindError {
 }
 
 impl BindError {
+    /// The address that could not be opened.
+    pub const fn address(&self) -> SocketAddr {
+        match self {
+            Self::InUse { address, .. }
+            | Self::NotHere { address, .. }
+            | Self::Denied { address, .. }
+            | Self::Os { address, .. } => *address,
+        }
+    }
+
     /// Whether trying again later may help without anybody's doing.
     pub const fn is_not_here(&self) -> bool {
         matches!(self, Self::NotHere { .. })

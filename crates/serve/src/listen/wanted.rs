@@ -15,10 +15,10 @@ pub(crate) trait LocalAddresses {
 pub(crate) struct Wanted {
     /// Every address, once.
     pub(crate) addresses: BTreeSet<SocketAddr>,
+    /// Those of them that are wanted only because an interface has them.
+    pub(crate) by_interface: BTreeSet<SocketAddr>,
     /// Interfaces asked for that do not exist, or have no usable address.
     pub(crate) missing_interfaces: Vec<String>,
-    /// Whether an interface was asked for by name, so that its addresses must be followed.
-    pub(crate) follows_interfaces: bool,
 }
 
 /// Resolves the `interface` lines.
@@ -39,18 +39,17 @@ pub(crate) fn wanted(config: &Config, machine: &dyn LocalAddresses) -> Wanted {
                 }
             }
             Listen::Interface { name, port } => {
-                wanted.follows_interfaces = true;
                 let found = machine.of_interface(name).unwrap_or_default();
                 if found.is_empty() {
                     wanted.missing_interfaces.push(name.clone());
                 }
                 let usable = found.into_iter().filter(|(ip, _)| allowed(*ip));
-                wanted
-                    .addresses
-                    .extend(usable.map(|(ip, ifindex)| with_scope(ip, *port, ifindex)));
+                wanted.by_interface.extend(usable.map(|(ip, ifindex)| with_scope(ip, *port, ifindex)));
             }
         }
     }
+    wanted.by_interface.retain(|address| !wanted.addresses.contains(address));
+    wanted.addresses.extend(&wanted.by_interface);
     wanted
 }
 
@@ -108,7 +107,8 @@ mod tests {
         let wanted = wanted(&config(vec![name, twice]), &Machine);
         let text: Vec<_> = wanted.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(text, ["10.0.0.1:53", "[2001:db8::1]:53", "[fe80::1%2]:53"]);
-        assert!(wanted.follows_interfaces && wanted.missing_interfaces.is_empty());
+        assert_eq!(wanted.by_interface.len(), 2, "10.0.0.1 is also wanted by itself");
+        assert!(wanted.missing_interfaces.is_empty());
     }
 
     #[test]

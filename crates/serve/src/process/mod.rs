@@ -9,4 +9,5 @@ pub(crate) use limits::raise_limits;
 pub(crate) use pidfile::PidFile;
 pub use privileges::PrivilegeError;
 pub(crate) use privileges::{User, become_user};
-pub(crate) use signals::{Order, Signals};
+pub(crate) use signals::Order;
+pub use signals::Signals;

@@ -17,9 +17,12 @@ pub(crate) enum Order {
     Stop(&'static str),
 }
 
-/// The signals the server heeds; its file descriptor is readable when one has come.
+/// The signals the server heeds: SIGHUP, SIGTERM, SIGINT, SIGQUIT.
+///
+/// Register them first thing: until then any of them ends the process on the spot. What comes before
+/// [`RunningServer::run`](crate::RunningServer::run) is carried out there.
 #[derive(Debug)]
-pub(crate) struct Signals {
+pub struct Signals {
     pipe: UnixStream,
     reload: Arc<AtomicBool>,
     stop: Arc<AtomicUsize>,
@@ -37,7 +40,7 @@ impl Signals {
     ///
     /// # Errors
     /// The system's; nothing is heeded then.
-    pub(crate) fn register() -> io::Result<Self> {
+    pub fn register() -> io::Result<Self> {
         let (pipe, write) = UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
         write.set_nonblocking(true)?;
@@ -87,6 +90,7 @@ impl Signals {
     }
 }
 
+/// Readable when a signal has come.
 impl AsFd for Signals {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()

@@ -62,26 +62,22 @@ pub enum Ended {
 
 impl RunningServer {
     /// Serves until a signal says to end, then ends. SIGHUP reloads.
-    ///
-    /// # Errors
-    /// The signals could not be heeded; the server has ended.
-    pub fn run(mut self) -> std::io::Result<Ended> {
-        let mut signals = Signals::register()?;
+    pub fn run(mut self, mut signals: Signals) -> Ended {
         loop {
-            self.wait(&signals);
             match signals.take() {
                 Some(Order::Stop(name)) => {
                     tracing::info!("{name}: answering those who wait, then ending");
                     self.stop();
-                    return Ok(Ended::Asked);
+                    return Ended::Asked;
                 }
                 Some(Order::Reload) => self.reload_and_tell(&|| signals.is_stopping()),
                 None => {}
             }
             if !self.tend() {
                 self.stop();
-                return Ok(Ended::Broken);
+                return Ended::Broken;
             }
+            self.wait(&signals);
         }
     }
 
@@ -162,6 +158,7 @@ impl RunningServer {
         let incomplete = self.listen.has_failures() || !wanted.missing_interfaces.is_empty();
         self.next_retry = incomplete.then(|| Instant::now() + RETRY);
         tell_missing(&wanted, &mut self.told_missing);
+        tell_failures(&changes, &wanted);
         for sockets in &changes.opened {
             tracing::info!("listening on {}", describe(sockets));
         }
@@ -207,9 +204,6 @@ impl RunningServer {
 impl Parts {
     /// Hands new sockets to the workers, and tells them what to close.
     pub(super) fn apply(&self, changes: Changes) {
-        for error in &changes.failed {
-            tracing::warn!("{error}");
-        }
         for (address, transport) in changes.closed {
             tracing::info!("no longer listening on {transport} {address}");
             match transport {
@@ -277,6 +271,20 @@ pub(super) fn tell_missing(wanted: &Wanted, told: &mut Vec<String>) {
             );
         }
         told.clone_from(&wanted.missing_interfaces);
+    }
+}
+
+/// Warns of addresses that could not be opened.
+///
+/// One that an interface stands for has it, but an IPv6 address can't be bound until the kernel has seen
+/// that nobody else has it (a second or two): that is no news.
+pub(super) fn tell_failures(changes: &Changes, wanted: &Wanted) {
+    for error in &changes.failed {
+        if error.is_not_here() && wanted.by_interface.contains(&error.address()) {
+            tracing::debug!("{error}");
+        } else {
+            tracing::warn!("{error}");
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use super::announce::{announce_addresses, announce_memory};
 use super::error::StartError;
 use super::machine::Machine;
 use super::options::{ServerOptions, UsePidFile};
-use super::running::{Parts, RunningServer, gate_settings, tell_missing, transports};
+use super::running::{Parts, RunningServer, gate_settings, tell_failures, tell_missing, transports};
 use crate::control::{ControlHandle, ControlSocket, socket_path};
 use crate::handoff::{HubHandle, PortFactory};
 use crate::listen::{Changes, ListenSet, wanted};
@@ -96,11 +96,8 @@ impl Opened {
         let changes = listen.update(&wanted.addresses, &transports(config));
         let mut told_missing = Vec::new();
         tell_missing(&wanted, &mut told_missing);
+        tell_failures(&changes, &wanted);
         if listen.bound().next().is_none() {
-            changes
-                .failed
-                .iter()
-                .for_each(|error| tracing::error!("{error}"));
             return Err(StartError::NothingBound {
                 failed: changes.failed.len(),
             });
@@ -221,6 +218,7 @@ fn serve(
         next_statistics: None,
     };
     server.schedule_statistics();
+    tracing::info!("start of service (sluicegate {})", env!("CARGO_PKG_VERSION"));
     Ok(server)
 }
 

@@ -42,6 +42,12 @@ pub(super) struct Connection {
     progress: usize,
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.service.lost(self.in_flight);
+    }
+}
+
 /// What may still come from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Input {
@@ -108,7 +114,7 @@ impl Connection {
             biased;
             Some(answered) = self.answers.recv(), if self.in_flight > 0 => self.answered(&answered),
             sent = writer.write(self.outbox.pending()), if !self.outbox.is_empty() => self.sent(sent?),
-            Ok(()) = self.draining.changed(), if self.input != Input::Refused => self.input = Input::Refused,
+            Ok(()) = self.draining.changed(), if self.input != Input::Refused => self.drain(),
             count = reader.read(self.deframer.space()), if self.input == Input::Open => self.received(count?),
             () = self.service.limits.must_leave(), if is_idle => return Ok(false),
             () = sleep_until(self.deadline), if has_deadline => return Ok(false),
@@ -144,6 +150,17 @@ impl Connection {
         }
         self.deframer.filled(count);
         self.take_queries();
+    }
+
+    /// Takes what has already come, then reads no more.
+    fn drain(&mut self) {
+        while self.input == Input::Open {
+            match self.stream.try_read(self.deframer.space()) {
+                Ok(count) => self.received(count),
+                Err(_) => break, // nothing more, or the client has gone
+            }
+        }
+        self.input = Input::Refused;
     }
 
     /// Answers the whole queries in the buffer, as far as there is room.

@@ -140,6 +140,11 @@ impl Service {
         Step::Replied
     }
 
+    /// Counts queries whose client has gone before they were answered.
+    pub(super) fn lost(&self, count: usize) {
+        self.counters.add(Counter::DropSend, count as u64);
+    }
+
     /// Brings the engine's answers to their connections, and ends the waiting of those it fails, for ever.
     pub(super) async fn pump(self: Rc<Self>) {
         loop {
@@ -188,7 +193,7 @@ impl Service {
 impl Waiting {
     fn send(self, outcome: Outcome) {
         // The channel holds as many as one connection may have in flight: it is never full. It is closed
-        // when the client has gone: then nobody wants the answer.
+        // when the client has gone; the connection has counted what it did not wait for.
         let _ = self.connection.try_send(Answered {
             query: self.query,
             outcome,

@@ -266,3 +266,23 @@ fn the_end_answers_those_who_wait() {
     assert!(fixture.tcp.join());
     assert!(start.elapsed() < DRAIN_LIMIT);
 }
+
+#[test]
+fn a_client_that_goes_before_its_answer_is_counted() {
+    let fixture = Fixture::new(10, IDLE);
+    let mut client = fixture.connect();
+    client.write_all(&framed(1, "hold.example")).unwrap();
+    client.write_all(&framed(2, "hit.example")).unwrap();
+    assert_eq!(receive(&mut client).0, 2);
+    // A reset: the server must notice although it waits for the engine, not for the client.
+    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    let total = || fixture.shared.registry.total();
+    let end = Instant::now() + PATIENCE;
+    while total().value(Counter::DropSend) == 0 {
+        assert!(Instant::now() < end, "the reset went unnoticed");
+        std::thread::yield_now();
+    }
+    fixture.engine.release();
+    fixture.end();
+}

@@ -17,6 +17,9 @@ use crate::{DRAIN_LIMIT, Failure, HandoffPort, PENDING_PER_WORKER, Pending, Shar
 /// Batches taken from one socket before the others have their turn.
 const ROUNDS: usize = 4;
 
+/// Batches taken from a socket that is about to be closed: more than its receive buffer holds.
+const LAST_ROUNDS: usize = 512;
+
 /// Sockets reported by one wait.
 const EVENTS: usize = 16;
 
@@ -105,7 +108,7 @@ impl UdpWorker {
             for event in &events[..count] {
                 match event.data() {
                     WAKER => self.woken(),
-                    slot => self.serve(slot as usize),
+                    slot => self.serve(slot as usize, ROUNDS),
                 }
             }
             self.expire();
@@ -189,7 +192,7 @@ impl UdpWorker {
                 .is_some_and(|s| s.endpoint.address() == address)
         };
         while let Some(slot) = self.sockets.iter().position(matches) {
-            self.serve(slot);
+            self.serve(slot, LAST_ROUNDS);
             if let Some(listening) = self.sockets[slot].take() {
                 let _ = self.epoll.delete(listening.endpoint.as_fd());
             }
@@ -209,8 +212,9 @@ impl UdpWorker {
         }
     }
 
-    fn serve(&mut self, slot: usize) {
-        for _ in 0..ROUNDS {
+    /// Answers what the socket holds, at most so many batches of it.
+    fn serve(&mut self, slot: usize, rounds: usize) {
+        for _ in 0..rounds {
             let Some(Some(listening)) = self.sockets.get_mut(slot) else {
                 return;
             };

@@ -47,7 +47,7 @@ pub(super) fn timestamp(ascii: bool) -> String {
 }
 
 /// A small number for each thread, in the order in which they first say something.
-fn thread_number() -> u32 {
+pub(super) fn thread_number() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     thread_local!(static NUMBER: Cell<Option<u32>> = const { Cell::new(None) });
     NUMBER.with(|number| {

@@ -32,6 +32,7 @@ pub(crate) enum Target {
 impl Log {
     /// Begins to log, to standard error.
     pub(crate) fn start() -> Self {
+        format::thread_number(); // the main thread is number 0
         let state = State {
             verbosity: AtomicU8::new(1),
             ascii_time: AtomicBool::new(false),

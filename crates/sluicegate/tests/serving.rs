@@ -269,6 +269,21 @@ fn an_idle_server_uses_no_cpu_even_with_a_connection_open() {
 }
 
 #[test]
+fn the_log_file_is_opened_anew_by_a_reload() {
+    let setup = Setup::new();
+    let file = setup.folder.path("server.log");
+    let server = setup.start(&format!("  logfile: \"{}\"\n", file.display()));
+    let holds = |words: &str| std::fs::read_to_string(&file).is_ok_and(|log| log.contains(words));
+    wait_for("the log file", || holds("info: start of service"));
+    let line = std::fs::read_to_string(&file).unwrap();
+    let form = format!("] sluicegate[{}:0] info: ", server.pid());
+    assert!(line.starts_with('[') && line.contains(&form), "{line}");
+    std::fs::rename(&file, setup.folder.path("server.log.1")).unwrap();
+    server.signal(Signal::SIGHUP);
+    wait_for("the new log file", || holds("configuration reloaded"));
+}
+
+#[test]
 fn statistics_are_logged_at_intervals() {
     let setup = Setup::new();
     let server = setup.start("  statistics-interval: 1\n");

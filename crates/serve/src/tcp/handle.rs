@@ -94,12 +94,21 @@ async fn serve(
         service: Rc::clone(&service),
         tasks: BTreeMap::new(),
     };
-    spawn_local(Rc::clone(&service).pump());
+    let mut pump = spawn_local(Rc::clone(&service).pump());
     loop {
-        match commands.recv().await {
+        let command = tokio::select! {
+            command = commands.recv() => command,
+            _ = &mut pump => {
+                tracing::error!("TCP: the engine's answers can no longer be taken");
+                return;
+            }
+        };
+        match command {
             Some(Command::Open(address, socket)) => listeners.open(address, socket),
             Some(Command::Close(address)) => listeners.close(address),
-            Some(Command::Set(settings)) => service.limits.set(settings.connections, settings.idle),
+            Some(Command::Set(settings)) => {
+                service.limits.set(settings.connections, settings.idle);
+            }
             Some(Command::Drain) | None => break,
         }
     }

@@ -14,7 +14,9 @@ use sluicegate_lab::wire::{
     FrameSpec, Message, RawSocket, Tag, ask_udp, query, rtype, udp_frame, udp_payload,
 };
 
-use crate::site::{CLIENT4, CLIENT6, PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, replied, which};
+use crate::site::{
+    CLIENT4, CLIENT6, PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, forward_to, replied, which,
+};
 
 /// `dig` itself checks ID, source address and checksum of what comes back.
 pub(crate) fn dig() -> Result<()> {
@@ -90,12 +92,7 @@ pub(crate) fn every_queue() -> Result<()> {
 pub(crate) fn misses() -> Result<()> {
     let site = Site::joined(1)?;
     let upstream = Upstream::start(&site.there, "127.0.0.1:5300".parse()?)?;
-    let forward = format!(
-        "  do-not-query-localhost: no\n  local-zone: \"upstream.test.\" transparent\nforward-zone:\n  name: \".\"\n  \
-         forward-addr: 127.0.0.1@{}",
-        upstream.address().port()
-    );
-    let server = Site::server(&forward).start(&site.there)?;
+    let server = Site::server(&forward_to(&upstream)).start(&site.there)?;
     server.wait_for_xdp()?;
     let before = replied(&server)?;
     for round in 0..2 {
@@ -173,7 +170,13 @@ pub(crate) fn tagged() -> Result<()> {
     let server = site.start()?;
     let mut listen = listen_map(&site)?;
     for address in [SERVER4, SERVER6] {
-        let key = ListenKey { local: SocketAddr::new(address.parse()?, 53), vlans: Vlans { outer: 100, inner: 200 } };
+        let key = ListenKey {
+            local: SocketAddr::new(address.parse()?, 53),
+            vlans: Vlans {
+                outer: 100,
+                inner: 200,
+            },
+        };
         listen.insert(key.to_bytes(), 1, 0)?;
     }
     ask_tagged(&site, &server, (CLIENT4, SERVER4), Path::Xdp)?;
@@ -185,15 +188,23 @@ pub(crate) fn tagged() -> Result<()> {
 /// The same with VLAN interfaces, whose addresses the server finds by itself.
 pub(crate) fn vlans() -> Result<()> {
     let site = Site::joined(1)?;
-    site.there.ip("link add link eth0 name outer type vlan proto 802.1ad id 100")?;
-    site.there.ip("link add link outer name inner type vlan id 200")?;
+    site.there
+        .ip("link add link eth0 name outer type vlan proto 802.1ad id 100")?;
+    site.there
+        .ip("link add link outer name inner type vlan id 200")?;
     site.there.ip("addr add 10.11.2.1/24 dev inner")?;
-    site.there.ip("addr add fc00:dead:cafe:2::1/64 dev inner nodad")?;
+    site.there
+        .ip("addr add fc00:dead:cafe:2::1/64 dev inner nodad")?;
     site.there.ip("link set outer up")?;
     site.there.ip("link set inner up")?;
     let server = site.start()?;
     ask_tagged(&site, &server, ("10.11.2.2", "10.11.2.1"), Path::Xdp)?;
-    ask_tagged(&site, &server, ("fc00:dead:cafe:2::2", "fc00:dead:cafe:2::1"), Path::Xdp)
+    ask_tagged(
+        &site,
+        &server,
+        ("fc00:dead:cafe:2::2", "fc00:dead:cafe:2::1"),
+        Path::Xdp,
+    )
 }
 
 /// Asks in VLAN 200 within the service VLAN 100; the reply must come back there, right in all its parts.
@@ -202,7 +213,16 @@ fn ask_tagged(site: &Site, server: &Server, (from, to): (&str, &str), path: Path
     let spec = FrameSpec {
         source_mac: raw.mac(),
         destination_mac: site.eth0().mac()?,
-        tags: vec![Tag { ethertype: TPID_8021AD, id: 100 }, Tag { ethertype: TPID_8021Q, id: 200 }],
+        tags: vec![
+            Tag {
+                ethertype: TPID_8021AD,
+                id: 100,
+            },
+            Tag {
+                ethertype: TPID_8021Q,
+                id: 200,
+            },
+        ],
         source: SocketAddr::new(from.parse()?, 4000),
         destination: SocketAddr::new(to.parse()?, 53),
         hop_limit: 1,
@@ -216,10 +236,20 @@ fn ask_tagged(site: &Site, server: &Server, (from, to): (&str, &str), path: Path
     let reply = raw
         .receive(PATIENCE, tagged)?
         .with_context(|| format!("no tagged reply from {to}"))?;
-    ensure!(reply[..6] == raw.mac() && reply[6..12] == site.eth0().mac()?, "MAC addresses {:02x?}", &reply[..12]);
+    ensure!(
+        reply[..6] == raw.mac() && reply[6..12] == site.eth0().mac()?,
+        "MAC addresses {:02x?}",
+        &reply[..12]
+    );
     let (source, destination, payload) = udp_payload(&reply)?.context("not UDP")?;
-    ensure!(source == spec.destination && destination == spec.source, "{source} to {destination}");
-    ensure!(Message::parse(&payload)?.answer.len() == 1, "no answer in the reply");
+    ensure!(
+        source == spec.destination && destination == spec.source,
+        "{source} to {destination}"
+    );
+    ensure!(
+        Message::parse(&payload)?.answer.len() == 1,
+        "no answer in the reply"
+    );
     let seen = which(server, before)?;
     ensure!(seen == path, "answered by {seen:?}");
     Ok(())
@@ -230,9 +260,16 @@ const TPID_8021AD: u16 = 0x88a8;
 
 /// The map of what is listened on, of the program that is on the server's interface.
 fn listen_map(site: &Site) -> Result<HashMap<MapData, [u8; ListenKey::BYTES], u32>> {
-    let id = site.eth0().xdp_program()?.context("no program on the interface")?;
-    let program = aya::programs::loaded_programs().find_map(|info| info.ok().filter(|info| info.id() == id));
-    let maps = program.context("the program is not to be found")?.map_ids()?.context("no maps")?;
+    let id = site
+        .eth0()
+        .xdp_program()?
+        .context("no program on the interface")?;
+    let program =
+        aya::programs::loaded_programs().find_map(|info| info.ok().filter(|info| info.id() == id));
+    let maps = program
+        .context("the program is not to be found")?
+        .map_ids()?
+        .context("no maps")?;
     for id in maps {
         let map = MapData::from_id(id)?;
         if map.info()?.name_as_str() == Some(sluicegate_bpf::MAP_LISTEN) {

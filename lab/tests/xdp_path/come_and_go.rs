@@ -124,7 +124,10 @@ pub(crate) fn addresses() -> Result<()> {
     ))?;
     let until = Instant::now() + RESUME;
     while site.ask(&server, "10.11.1.9").is_ok() {
-        ensure!(Instant::now() < until, "an address that was removed is still answered");
+        ensure!(
+            Instant::now() < until,
+            "an address that was removed is still answered"
+        );
     }
     site.expect(&server, more[1], Path::Xdp)
 }

@@ -1,13 +1,15 @@
 //! XDP that can't be had, and servers that end.
 
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aya::programs::{Xdp, XdpMode};
-use sluicegate_lab::server::Server;
-use sluicegate_lab::wire::{ask_udp, query, rtype};
+use sluicegate_lab::upstream::Upstream;
+use sluicegate_lab::wire::{Message, ask_udp, query, rtype, send_udp};
 
-use crate::site::{PATIENCE, Path, RESUME, SERVER4, SERVER6, Site};
+use crate::site::{PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, forward_to};
 
 /// What the log says where the fast path can't be had.
 const UNAVAILABLE: &str = "XDP not available, serving through the kernel:";
@@ -168,12 +170,20 @@ pub(crate) fn killed() -> Result<()> {
     site.expect(&server, SERVER6, Path::Xdp)
 }
 
-/// While clients ask all the time, one of two servers ends: who asks again once is answered.
+/// SIGTERM while a client waits for the upstream: it still gets its answer, by the way it came.
 pub(crate) fn stopped() -> Result<()> {
     let site = Site::joined(2)?;
-    let first = site.start()?;
-    site.expect(&first, SERVER4, Path::Xdp)?;
-    let finished = first.stop()?;
+    let upstream = Upstream::start(&site.there, "127.0.0.1:5300".parse()?)?;
+    let server = Site::server(&forward_to(&upstream)).start(&site.there)?;
+    server.wait_for_xdp()?;
+    let address = SocketAddr::new(SERVER4.parse()?, 53);
+    let asked = query("delay700.upstream.example", rtype::A).build();
+    let socket = site.here.enter(|| send_udp(address, &asked))?;
+    server.wait_for_stats(PATIENCE, |all| {
+        all.iter()
+            .any(|(name, n)| name.ends_with(".handed-off") && *n > 0)
+    })?;
+    let finished = server.stop()?;
     ensure!(
         finished.success(),
         "SIGTERM: {}\n{}",
@@ -184,16 +194,70 @@ pub(crate) fn stopped() -> Result<()> {
         site.eth0().xdp_program()?.is_none(),
         "the program outlived an orderly stop"
     );
-    let second: Server = site.start()?;
-    let asked = query("host.test", rtype::A).build();
-    let address = std::net::SocketAddr::new(SERVER4.parse()?, 53);
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut answer = [0; 512];
+    let len = socket
+        .recv(&mut answer)
+        .context("the client that waited got nothing")?;
+    let answer = Message::parse(&answer[..len])?;
     ensure!(
-        site.here
-            .enter(|| ask_udp(address, &asked, PATIENCE))?
-            .is_some(),
-        "no answer after the restart"
+        answer.answer.len() == 1,
+        "the client that waited got {answer:?}"
     );
-    site.expect(&second, SERVER4, Path::Xdp)
+    let next = site.start()?;
+    site.expect(&next, SERVER4, Path::Xdp)
+}
+
+/// Another `xdp:` clause means other rings: the workers are made anew, and every client is answered, by
+/// whichever path.
+pub(crate) fn reloaded() -> Result<()> {
+    let site = Site::joined(2)?;
+    let server = site.start()?;
+    let address = SocketAddr::new(SERVER4.parse()?, 53);
+    let stop = AtomicBool::new(false);
+    let asked = query("host.test", rtype::A).build();
+    std::thread::scope(|scope| -> Result<()> {
+        let asking = scope.spawn(|| {
+            let mut answered = 0;
+            while !stop.load(Relaxed) {
+                let answer = site.here.enter(|| ask_udp(address, &asked, PATIENCE))?;
+                ensure!(answer.is_some(), "no answer after {answered}");
+                answered += 1;
+            }
+            Ok(answered)
+        });
+        let reloads = (1..=6).try_for_each(|n| {
+            let (line, lines) = if n % 2 == 1 {
+                ("queues=1", n / 2)
+            } else {
+                ("queues=2", n / 2)
+            };
+            server.reload(&Site::config(if n % 2 == 1 {
+                "xdp:\n  queues: 1"
+            } else {
+                ""
+            }))?;
+            server
+                .process()
+                .wait_for_line_after(lines, line, RESUME)
+                .map(drop)
+        });
+        stop.store(true, Relaxed);
+        let answered = asking.join().expect("asking does not panic")?;
+        ensure!(answered > 100, "only {answered} questions were asked");
+        reloads
+    })
+}
+
+/// The server gives up being root, and still serves an interface that comes back.
+pub(crate) fn other_user() -> Result<()> {
+    let site = Site::joined(1)?;
+    let server = Site::server("server:\n  username: \"nobody\"").start(&site.there)?;
+    server.wait_for_xdp()?;
+    site.expect(&server, SERVER4, Path::Xdp)?;
+    site.there.ip("link del eth0")?;
+    site.join(1)?;
+    site.wait_for_xdp(&server, &[SERVER4, SERVER6])
 }
 
 /// Attaches a program of somebody else's to `eth0` of the calling thread's namespace.

@@ -140,7 +140,7 @@ fn fragments6(frame: &[u8]) -> Vec<Vec<u8>> {
     vec![part(0..16, 1), part(16..payload.len(), 0)]
 }
 
-/// One PadN option of four bytes.
+/// One `PadN` option of four bytes.
 fn with_destination_options(frame: &[u8]) -> Vec<u8> {
     with_extension(frame, 60, &[17, 0, 1, 4, 0, 0, 0, 0], &frame[54..])
 }

@@ -14,6 +14,7 @@ mod impossible;
 mod kernel_path;
 mod site;
 
+#[expect(clippy::too_many_lines, reason = "a flat list of tests")]
 fn main() -> ExitCode {
     suite("xdp_path")
         .test(
@@ -41,8 +42,16 @@ fn main() -> ExitCode {
             needs![Root, Netns],
             answers::generic,
         )
-        .test("a tagged query is answered with its tags", needs![Root, Netns], answers::tagged)
-        .test("addresses of VLAN interfaces are taken below", needs![Root, Netns, LinkKind("vlan")], answers::vlans)
+        .test(
+            "a tagged query is answered with its tags",
+            needs![Root, Netns],
+            answers::tagged,
+        )
+        .test(
+            "addresses of VLAN interfaces are taken below",
+            needs![Root, Netns, LinkKind("vlan")],
+            answers::vlans,
+        )
         .test(
             "deleted and made anew",
             needs![Root, Netns],
@@ -89,7 +98,7 @@ fn main() -> ExitCode {
             needs![Root, Netns],
             impossible::capability,
         )
-        .test("--no-xdp", needs![Root, Netns], impossible::switched_off)
+        .test("the option --no-xdp", needs![Root, Netns], impossible::switched_off)
         .test(
             "an interface that passes others' packets on",
             needs![Root, Netns],
@@ -106,9 +115,19 @@ fn main() -> ExitCode {
             impossible::killed,
         )
         .test(
-            "a stop detaches and loses nothing",
+            "a stop answers who waits, and detaches",
             needs![Root, Netns],
             impossible::stopped,
+        )
+        .test(
+            "a reload of the xdp clause loses no query",
+            needs![Root, Netns],
+            impossible::reloaded,
+        )
+        .test(
+            "recovery as another user",
+            needs![Root, Netns],
+            impossible::other_user,
         )
         .test(
             "what XDP does not take is answered by the kernel",

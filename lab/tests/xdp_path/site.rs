@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use sluicegate_lab::netns::{Netns, VethEnd, veth_pair};
 use sluicegate_lab::server::{Builder, Server, server};
+use sluicegate_lab::upstream::Upstream;
 use sluicegate_lab::wire::{Message, ask_udp, query, rtype};
 
 /// The server's addresses and the client's, those of the stub resolver's report.
@@ -68,13 +69,18 @@ impl Site {
         }
     }
 
-    /// A server that listens everywhere, answers `host.test`, and has these lines in its configuration too.
-    pub(crate) fn server(more: &str) -> Builder {
-        server(&format!(
+    /// Listens everywhere, answers `host.test`, and has these lines too.
+    pub(crate) fn config(more: &str) -> String {
+        format!(
             "server:\n  interface: 0.0.0.0\n  interface: ::0\n  access-control: 0.0.0.0/0 allow\n  \
              access-control: ::/0 allow\n  local-zone: \"test.\" static\n  \
              local-data: \"host.test. 60 A 192.0.2.7\"\n{more}\n"
-        ))
+        )
+    }
+
+    /// A server with that configuration.
+    pub(crate) fn server(more: &str) -> Builder {
+        server(&Self::config(more))
     }
 
     /// Such a server, running, its fast path active.
@@ -124,6 +130,14 @@ impl Site {
         );
         Ok(())
     }
+}
+
+/// Configuration that sends everything that is not local to `upstream`.
+pub(crate) fn forward_to(upstream: &Upstream) -> String {
+    format!(
+        "server:\n  do-not-query-localhost: no\nforward-zone:\n  name: \".\"\n  forward-addr: 127.0.0.1@{}",
+        upstream.address().port()
+    )
 }
 
 /// Replies by AF_XDP workers, and by the kernel's UDP workers.

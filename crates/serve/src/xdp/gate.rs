@@ -240,7 +240,7 @@ impl Keeper {
             };
             let name = match entry {
                 Entry::Waiting(waiting) => waiting.target.link.name,
-                Entry::Running(interface) => interface.stop(limit),
+                Entry::Running(interface) => interface.stop(Instant::now() + limit),
             };
             self.report.interface(&name, Standing::Kernel(reason));
         }
@@ -265,7 +265,8 @@ impl Keeper {
                 Err(change) => {
                     tracing::debug!("{}: {change}", target.link.name);
                     let gone = matches!(change, Reason::Gone);
-                    interface.stop(if gone { Duration::ZERO } else { DRAIN_LIMIT });
+                    interface
+                        .stop(Instant::now() + if gone { Duration::ZERO } else { DRAIN_LIMIT });
                     self.attempt(target, None)
                 }
             },
@@ -314,9 +315,19 @@ impl Keeper {
 
     fn stop_all(&mut self, limit: Duration) {
         self.report.reset();
-        for (_, entry) in std::mem::take(&mut self.interfaces) {
+        let until = Instant::now() + limit;
+        let entries = std::mem::take(&mut self.interfaces);
+        let running = || {
+            entries.values().filter_map(|entry| match entry {
+                Entry::Running(interface) => Some(interface),
+                Entry::Waiting(_) => None,
+            })
+        };
+        // All drain at the same time.
+        running().for_each(|interface| interface.close(until));
+        for entry in entries.into_values() {
             if let Entry::Running(interface) = entry {
-                interface.stop(limit);
+                interface.stop(until);
             }
         }
     }

@@ -4,9 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sluicegate_conf::XdpConfig;
-use sluicegate_xsk::nic::Nic;
+use sluicegate_xsk::nic::{Nic, NicError};
 use sluicegate_xsk::prog::{AttachError, AttachMode, AttachedLink, LoadError, MapError};
-use sluicegate_xsk::{BindError, BusyPoll, Mode, QueueBuilder};
+use sluicegate_xsk::{BindError, BusyPoll, Mode, QueueBuilder, QueueError};
 
 use super::facts::Target;
 use super::opening::{CHUNK_BYTES, Opening};
@@ -50,6 +50,8 @@ enum Setback {
 
 /// Packets that one busy poll takes: a turn's batch.
 const BUSY_POLL_BUDGET: u32 = 64;
+/// How long the kernel may still deliver what it redirected before the queues were disabled.
+const LAST_BATCH: Duration = Duration::from_millis(2);
 /// The longest that the queues of one rung may take to open; each tries for about 2 s.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
@@ -62,8 +64,7 @@ impl Interface {
         if let Some(refusal) = &target.refusal {
             return Err(refusal.clone());
         }
-        let nic =
-            Nic::by_index(target.link.index).map_err(|error| Reason::Query(error.to_string()))?;
+        let nic = ask(target)?;
         let opening = Opening::plan(&nic, site.xdp, target)?;
         let mut failures = Failures::default();
         for rung in Rung::ladder(site.xdp.mode).iter().copied() {
@@ -123,20 +124,33 @@ impl Interface {
         Ok(())
     }
 
-    /// Ends it: queues off, workers drained within `limit`, program detached, sockets closed. Returns its
-    /// name.
-    pub(super) fn stop(mut self, limit: Duration) -> String {
-        let name = self.target.link.name.clone();
-        self.publish();
+    /// Gives its packets to the kernel and tells its workers to answer what they have and end.
+    pub(super) fn close(&self, until: Instant) {
         self.steering.disable(self.opening.served_queues);
-        let ended = end(std::mem::take(&mut self.workers), limit);
+        for worker in &self.workers {
+            worker.stop(until);
+        }
+    }
+
+    /// Ends it: queues off, workers drained, program detached, sockets closed. Clients that wait are answered
+    /// until `until` at the latest. Returns its name.
+    pub(super) fn stop(mut self, until: Instant) -> String {
+        self.steering.disable(self.opening.served_queues);
+        // What a processor had redirected before it saw the flag reaches the ring within its current batch.
+        thread::sleep(LAST_BATCH);
+        let ended = end(std::mem::take(&mut self.workers), until);
+        let name = self.target.link.name.clone();
         for (queue, ended) in ended.iter().enumerate() {
             match ended {
+                None => tracing::error!("{name}: queue {queue}: its worker panicked"),
+                // The gate says so in a line of its own.
+                Some(Ended {
+                    fault: None | Some(QueueError::Gone),
+                    ..
+                }) => {}
                 Some(Ended {
                     fault: Some(fault), ..
                 }) => tracing::warn!("{name}: queue {queue}: {fault}"),
-                Some(_) => {}
-                None => tracing::error!("{name}: queue {queue}: its worker panicked"),
             }
         }
         self.publish();
@@ -165,7 +179,7 @@ impl Interface {
             });
         if let Err(setback) = started {
             steering.disable(opening.served_queues);
-            let ended = end(workers, Duration::ZERO);
+            let ended = end(workers, Instant::now());
             drop(link);
             close(ended);
             return Err(setback);
@@ -187,19 +201,21 @@ impl Interface {
 
     /// What can only be changed by starting anew.
     fn compare(&self, target: &Target) -> Result<(), Reason> {
-        let changed = |what: &str| Err(Reason::Query(format!("{what} changed")));
+        let changed = |what: &str| Err(Reason::Query(what.to_owned()));
         if target.link.name != self.target.link.name {
-            return changed("its name");
+            return changed("its name changed");
         }
         if target.mtu_bytes != self.target.mtu_bytes
             || target.link.mtu_bytes != self.target.link.mtu_bytes
         {
-            return changed("its MTU");
+            return changed("its MTU changed");
         }
-        let nic =
-            Nic::by_index(target.link.index).map_err(|error| Reason::Query(error.to_string()))?;
+        if target.link.xdp.is_none() {
+            return changed("its program was taken off");
+        }
+        let nic = ask(target)?;
         if Opening::queues(nic.caps()) != self.opening.queues {
-            return changed("its number of queues");
+            return changed("its number of queues changed");
         }
         Ok(())
     }
@@ -211,10 +227,21 @@ impl Interface {
     }
 }
 
+/// The interface as it is now.
+fn ask(target: &Target) -> Result<Nic, Reason> {
+    Nic::by_index(target.link.index).map_err(|error| match error {
+        NicError::NotFound { .. } => Reason::Gone,
+        other => Reason::Query(other.to_string()),
+    })
+}
+
 /// Why the mode that was reached is not a better one.
 fn tell_failures(target: &Target, failures: &Failures) {
     if !failures.0.is_empty() {
-        tracing::info!("XDP modes not available interface={} {failures}", target.link.name);
+        tracing::info!(
+            "XDP modes not available interface={} {failures}",
+            target.link.name
+        );
     }
 }
 
@@ -285,8 +312,7 @@ fn all_open(opened: &Receiver<Result<(), BindError>>, count: usize) -> Result<()
 }
 
 /// Tells workers to end and waits for them; `None` stands for one that panicked.
-fn end(workers: Vec<WorkerHandle>, limit: Duration) -> Vec<Option<Ended>> {
-    let until = Instant::now() + limit;
+fn end(workers: Vec<WorkerHandle>, until: Instant) -> Vec<Option<Ended>> {
     for worker in &workers {
         worker.stop(until);
     }

@@ -201,8 +201,6 @@ pub struct LogConfig {
     pub use_syslog: bool,
     /// `log-time-ascii`.
     pub time_ascii: bool,
-    /// `log-local-actions`.
-    pub local_actions: bool,
 }
 
 /// The control socket.

@@ -55,7 +55,6 @@ impl Default for Config {
                 logfile: None,
                 use_syslog: false,
                 time_ascii: false,
-                local_actions: false,
             },
             statistics_interval_secs: 0,
             control: ControlConfig {

@@ -126,7 +126,6 @@ fn logging(name: &str, text: &str, places: &Places, config: &mut Config) -> bool
         }
         "use-syslog" => set_bool(text, &mut log.use_syslog),
         "log-time-ascii" => set_bool(text, &mut log.time_ascii),
-        "log-local-actions" => set_bool(text, &mut log.local_actions),
         _ => return false,
     }
     true

@@ -154,7 +154,7 @@ fn local_data_is_kept_as_written_with_its_place() {
 
 #[test]
 fn local_zones_of_a_view_are_not_the_servers() {
-    let text = "view: name: v local-zone: a. refuse local-data: 'a. A 192.0.2.1' view-first: yes";
+    let text = "python: dynlib:\nview: name: v local-zone: a. refuse local-data: 'a. A 192.0.2.1' view-first: yes";
     let config = config(text);
     assert!(config.local_zones.is_empty() && config.local_data.is_empty());
     assert_eq!(

@@ -240,11 +240,17 @@ pub(super) const ROWS: &[Keyword] = &[
     later(
         "ede",
         &[Bool],
-        ("no", ""),
-        "extended errors are sent where they are known, whatever this says",
+        ("no", "no"),
+        "extended errors are not sent yet",
     )
     .since(16, 0),
-    later("ede-serve-expired", &[Bool], ("no", "no"), STALE).since(16, 0),
+    later(
+        "ede-serve-expired",
+        &[Bool],
+        ("no", "no"),
+        "extended errors are not sent yet",
+    )
+    .since(16, 0),
     partly(
         "rrset-roundrobin",
         &[Bool],
@@ -348,7 +354,7 @@ pub(super) const ROWS: &[Keyword] = &[
     honoured("logfile", &[Path], ""),
     honoured("use-syslog", &[Bool], "no"),
     honoured("log-time-ascii", &[Bool], "no"),
-    honoured("log-local-actions", &[Bool], "no"),
+    later("log-local-actions", &[Bool], ("no", "no"), QUERY_LOG),
     later(
         "log-identity",
         &[Text],

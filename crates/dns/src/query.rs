@@ -1,6 +1,6 @@
+use crate::HEADER_BYTES;
 use crate::edns::Edns;
 use crate::name::{Name, wire_len};
-use crate::{HEADER_BYTES, rtype};
 
 /// A query: header, one question, at most one OPT record, all checked.
 ///
@@ -147,14 +147,6 @@ impl Query {
         self.edns
             .map_or(512, |edns| usize::from(edns.udp_size))
             .min(ours)
-    }
-
-    /// Whether QTYPE is one that asks for data (RFC 6895, 3.1: not OPT and not a meta type, but for ANY).
-    pub fn asks_for_data(&self) -> bool {
-        match self.qtype {
-            rtype::OPT | 128..=254 => false,
-            other => other != 0,
-        }
     }
 }
 

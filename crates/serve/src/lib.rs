@@ -41,7 +41,9 @@ pub use load::{Checked, LoadError, Loaded, check, load};
 pub use pending::{Pending, Token};
 pub use process::{PrivilegeError, Signals};
 pub use registry::{Registry, StatSource};
-pub use server::{Ended, ReloadError, RunningServer, Server, ServerOptions, StartError, UsePidFile, UseXdp};
+pub use server::{
+    Ended, ReloadError, RunningServer, Server, ServerOptions, StartError, UsePidFile, UseXdp,
+};
 pub use shared::Shared;
 pub use wake::Waker;
 pub use xdp::{Failures, GateError, Reason, Rung};

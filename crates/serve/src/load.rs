@@ -43,11 +43,20 @@ impl Checked {
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let (mut read, policy) = read(path);
     let usable = read.config.take().zip(policy);
-    let told = if usable.is_some() { Severity::Warning } else { Severity::Error };
-    read.diagnostics.retain(|diagnostic| diagnostic.severity == told);
+    let told = if usable.is_some() {
+        Severity::Warning
+    } else {
+        Severity::Error
+    };
+    read.diagnostics
+        .retain(|diagnostic| diagnostic.severity == told);
     let text = read.render(false);
     let (config, policy) = usable.ok_or_else(|| LoadError { text: text.clone() })?;
-    Ok(Loaded { config, policy, warnings: text })
+    Ok(Loaded {
+        config,
+        policy,
+        warnings: text,
+    })
 }
 
 /// Reads a configuration and says everything there is to say about it.
@@ -80,12 +89,18 @@ fn read(path: &Path) -> (sluicegate_conf::Loaded, Option<Policy>) {
 /// What is known of the library that gets the resolver's part.
 fn options() -> LoadOptions {
     let engine_version: Option<Version> = sluicegate_engine::version().parse().ok();
-    LoadOptions { engine_version, engine_tls: library_speaks_tls(), ..LoadOptions::default() }
+    LoadOptions {
+        engine_version,
+        engine_tls: library_speaks_tls(),
+        ..LoadOptions::default()
+    }
 }
 
 /// Whether our libunbound can speak TLS to upstreams: only if it was built with OpenSSL, which nothing else
 /// here uses. `None`: it can't be seen (a libunbound that is part of the program).
 fn library_speaks_tls() -> Option<bool> {
     let mapped = std::fs::read_to_string("/proc/self/maps").ok()?;
-    mapped.contains("/libunbound.so").then(|| mapped.contains("/libssl.so"))
+    mapped
+        .contains("/libunbound.so")
+        .then(|| mapped.contains("/libssl.so"))
 }

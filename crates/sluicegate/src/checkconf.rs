@@ -22,13 +22,19 @@ pub(crate) fn run(arguments: &CheckconfArgs, default: &Path) -> ExitCode {
     }
     let said = match &arguments.option {
         None if quiet => return ExitCode::SUCCESS,
-        None => Ok(format!("sluicegate checkconf: no errors in {}", file.display())),
+        None => Ok(format!(
+            "sluicegate checkconf: no errors in {}",
+            file.display()
+        )),
         Some(option) => checked.value_of(option).ok_or(option),
     };
     let (code, _) = match said {
         Ok(text) => (ExitCode::SUCCESS, writeln!(stdout(), "{text}")),
         Err(option) => {
-            let told = writeln!(stderr(), "sluicegate checkconf: there is no option '{option}'");
+            let told = writeln!(
+                stderr(),
+                "sluicegate checkconf: there is no option '{option}'"
+            );
             (ExitCode::FAILURE, told)
         }
     };

@@ -20,7 +20,10 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     // The engine's process: started by the server, not by people. It must come before anything that might
     // start a thread.
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == "engine") {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == "engine")
+    {
         return sluicegate_engine::child_main();
     }
     let cli = Cli::parse();
@@ -33,7 +36,10 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "logging may not be up, or go to a file")]
+            #[expect(
+                clippy::print_stderr,
+                reason = "logging may not be up, or go to a file"
+            )]
             {
                 eprintln!("sluicegate: {error:#}");
             }

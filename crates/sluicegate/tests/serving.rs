@@ -167,7 +167,11 @@ fn the_engine_s_death_costs_misses_a_moment_and_hits_nothing() {
     let server = setup.start("");
     assert_eq!(ask_udp(setup.address, &query(1, "kept.example")).rcode, 0);
     let engine = server.stat("engine.pid");
-    kill(Pid::from_raw(i32::try_from(engine).unwrap()), Signal::SIGKILL).unwrap();
+    kill(
+        Pid::from_raw(i32::try_from(engine).unwrap()),
+        Signal::SIGKILL,
+    )
+    .unwrap();
     let start = Instant::now();
     for id in 0..200 {
         let reply = try_udp(

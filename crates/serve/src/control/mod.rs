@@ -18,5 +18,10 @@ pub fn socket_path(config: &ControlConfig) -> Option<PathBuf> {
     if config.enable == Some(false) {
         return None;
     }
-    Some(config.socket.clone().unwrap_or_else(|| Path::new(DEFAULT_SOCKET).to_owned()))
+    Some(
+        config
+            .socket
+            .clone()
+            .unwrap_or_else(|| Path::new(DEFAULT_SOCKET).to_owned()),
+    )
 }

@@ -14,5 +14,5 @@ pub use hub::HubError;
 pub(crate) use hub::HubHandle;
 #[cfg(test)]
 pub(crate) use port::{Ask, HubEnd, PortEnd};
-pub(crate) use port::{Lane, PortFactory, TaskPort};
 pub use port::{Failure, HandoffFull, HandoffPort, Outcome, Settled};
+pub(crate) use port::{Lane, PortFactory, TaskPort};

@@ -9,8 +9,8 @@ mod holder;
 mod set;
 mod wanted;
 
-pub(crate) use bind::{open_tcp, open_udp};
 pub use bind::{BindError, Transport};
+pub(crate) use bind::{open_tcp, open_udp};
 pub use holder::Holder;
 pub(crate) use set::{Changes, ListenSet, Sockets};
 pub(crate) use wanted::{LocalAddresses, Wanted, wanted};

@@ -44,11 +44,15 @@ pub(crate) fn wanted(config: &Config, machine: &dyn LocalAddresses) -> Wanted {
                     wanted.missing_interfaces.push(name.clone());
                 }
                 let usable = found.into_iter().filter(|(ip, _)| allowed(*ip));
-                wanted.by_interface.extend(usable.map(|(ip, ifindex)| with_scope(ip, *port, ifindex)));
+                wanted
+                    .by_interface
+                    .extend(usable.map(|(ip, ifindex)| with_scope(ip, *port, ifindex)));
             }
         }
     }
-    wanted.by_interface.retain(|address| !wanted.addresses.contains(address));
+    wanted
+        .by_interface
+        .retain(|address| !wanted.addresses.contains(address));
     wanted.addresses.extend(&wanted.by_interface);
     wanted
 }
@@ -107,7 +111,11 @@ mod tests {
         let wanted = wanted(&config(vec![name, twice]), &Machine);
         let text: Vec<_> = wanted.addresses.iter().map(ToString::to_string).collect();
         assert_eq!(text, ["10.0.0.1:53", "[2001:db8::1]:53", "[fe80::1%2]:53"]);
-        assert_eq!(wanted.by_interface.len(), 2, "10.0.0.1 is also wanted by itself");
+        assert_eq!(
+            wanted.by_interface.len(),
+            2,
+            "10.0.0.1 is also wanted by itself"
+        );
         assert!(wanted.missing_interfaces.is_empty());
     }
 

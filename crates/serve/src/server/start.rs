@@ -15,7 +15,9 @@ use super::announce::{announce_addresses, announce_memory};
 use super::error::StartError;
 use super::machine::Machine;
 use super::options::{ServerOptions, UsePidFile};
-use super::running::{Parts, RunningServer, gate_settings, tell_failures, tell_missing, transports};
+use super::running::{
+    Parts, RunningServer, gate_settings, tell_failures, tell_missing, transports,
+};
 use crate::control::{ControlHandle, ControlSocket, socket_path};
 use crate::handoff::{HubHandle, PortFactory};
 use crate::listen::{Changes, ListenSet, wanted};
@@ -218,7 +220,10 @@ fn serve(
         next_statistics: None,
     };
     server.schedule_statistics();
-    tracing::info!("start of service (sluicegate {})", env!("CARGO_PKG_VERSION"));
+    tracing::info!(
+        "start of service (sluicegate {})",
+        env!("CARGO_PKG_VERSION")
+    );
     Ok(server)
 }
 

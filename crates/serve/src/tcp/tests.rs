@@ -275,7 +275,9 @@ fn a_client_that_goes_before_its_answer_is_counted() {
     client.write_all(&framed(2, "hit.example")).unwrap();
     assert_eq!(receive(&mut client).0, 2);
     // A reset: the server must notice although it waits for the engine, not for the client.
-    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+    socket2::SockRef::from(&client)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
     drop(client);
     let total = || fixture.shared.registry.total();
     let end = Instant::now() + PATIENCE;

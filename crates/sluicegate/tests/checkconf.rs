@@ -95,3 +95,17 @@ fn stats_without_a_server_fails_clearly() {
         "{errors}"
     );
 }
+
+#[test]
+fn the_readmes_clause_is_the_default() {
+    let readme = include_str!("../../../README.md");
+    let clause: String = readme
+        .lines()
+        .skip_while(|line| line.trim() != "xdp:")
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    assert!(clause.contains("busy-poll:"), "{clause}");
+    let (code, _, errors) = check(&[], &clause);
+    assert_eq!((code, errors.as_str()), (0, ""));
+}

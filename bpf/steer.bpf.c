@@ -8,6 +8,9 @@
 // frame is redirected to the XSKMAP slot of the queue it came in on, if that queue is enabled.
 // Whatever misses, in whatever doubt: XDP_PASS, counted by its reason.
 //
+// What can't be seen: a VLAN tag that the hardware has taken off (rxvlan). Such a frame looks untagged here; it is
+// passed unless an untagged listen address is its destination.
+//
 // Rules of the house for this file:
 //  - Packet pointers move by constants only, and the frame's length comes from a helper: so the verifier
 //    accepts the program with CAP_BPF and CAP_NET_ADMIN alone. Pointer subtraction, and adding a register

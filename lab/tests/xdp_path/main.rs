@@ -98,7 +98,11 @@ fn main() -> ExitCode {
             needs![Root, Netns],
             impossible::capability,
         )
-        .test("the option --no-xdp", needs![Root, Netns], impossible::switched_off)
+        .test(
+            "the option --no-xdp",
+            needs![Root, Netns],
+            impossible::switched_off,
+        )
         .test(
             "an interface that passes others' packets on",
             needs![Root, Netns],

@@ -263,10 +263,14 @@ impl Keeper {
             Some(Entry::Running(mut interface)) => match interface.update(&target) {
                 Ok(()) => Entry::Running(interface),
                 Err(change) => {
-                    tracing::debug!("{}: {change}", target.link.name);
-                    let gone = matches!(change, Reason::Gone);
-                    interface
-                        .stop(Instant::now() + if gone { Duration::ZERO } else { DRAIN_LIMIT });
+                    let limit = if change == Reason::Gone {
+                        Duration::ZERO
+                    } else {
+                        DRAIN_LIMIT
+                    };
+                    let name = interface.stop(Instant::now() + limit);
+                    tracing::info!("XDP fast path made anew interface={name} reason={change}");
+                    self.report.forget(&name);
                     self.attempt(target, None)
                 }
             },

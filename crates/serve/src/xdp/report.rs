@@ -51,6 +51,11 @@ impl Report {
         true
     }
 
+    /// Whatever is said next of `interface` is news.
+    pub(super) fn forget(&mut self, interface: &str) {
+        self.said.remove(interface);
+    }
+
     /// Everything about interfaces is news again.
     pub(super) fn reset(&mut self) {
         self.said.clear();

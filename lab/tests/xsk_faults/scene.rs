@@ -1,13 +1,13 @@
 //! A server with queues on one end of a veth pair, a client on the other.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use sluicegate_lab::netns::{Netns, VethEnd, veth_pair};
 use sluicegate_xsk::nic::Nic;
 use sluicegate_xsk::prog::{AttachMode, AttachedLink, LoadOptions, Program, XskMap};
-use sluicegate_xsk::{Queue, QueueBuilder, QueueError, RxPacket};
+use sluicegate_xsk::{BindError, Queue, QueueBuilder, QueueError, RxPacket};
 
 /// The XDP program of these tests.
 pub(crate) static REDIRECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/redirect.o"));
@@ -18,6 +18,8 @@ pub(crate) const CLIENT: &str = "client0";
 pub(crate) const SERVICE: &str = "10.11.9.1:4053";
 const SERVER_ADDRESS: &str = "10.11.9.1/24";
 const CLIENT_ADDRESS: &str = "10.11.9.2/24";
+/// Frames of each queue.
+pub(crate) const FRAMES: u32 = 1024;
 /// The longest that anything may take that should take no time, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -50,6 +52,22 @@ impl Hosts {
         Ok(self.server.enter(|| Nic::by_name(SERVER))?)
     }
 
+    /// Opens a queue beside what a server has open.
+    pub(crate) fn open(
+        &self,
+        xsks: &XskMap,
+        queue: u32,
+        adjust: impl Fn(QueueBuilder) -> QueueBuilder + Sync,
+    ) -> Result<Queue, BindError> {
+        self.server.enter(|| {
+            let nic = Nic::by_name(SERVER).map_err(|_| BindError::Gone {
+                interface: SERVER.to_owned(),
+            })?;
+            let builder = adjust(QueueBuilder::new(&nic, queue).frames(FRAMES));
+            Ok(builder.open(xsks)?.0)
+        })
+    }
+
     /// A client's socket, connected to the service.
     pub(crate) fn connect(&self) -> Result<UdpSocket> {
         let socket = self.client.enter(|| UdpSocket::bind("10.11.9.2:0"))?;
@@ -71,13 +89,23 @@ impl Hosts {
         queues: u32,
         adjust: impl Fn(QueueBuilder) -> QueueBuilder + Sync,
     ) -> Result<Server> {
+        self.serve_in(AttachMode::Native, queues, adjust)
+    }
+
+    /// As [`Self::serve`], in generic mode too.
+    pub(crate) fn serve_in(
+        &self,
+        mode: AttachMode,
+        queues: u32,
+        adjust: impl Fn(QueueBuilder) -> QueueBuilder + Sync,
+    ) -> Result<Server> {
         self.server.enter(|| {
             let nic = Nic::by_name(SERVER)?;
             let program = load()?;
-            let link = program.attach(&nic, AttachMode::Native)?;
+            let link = program.attach(&nic, mode)?;
             let xsks = program.xskmap("xsks")?;
             let open = |queue| {
-                let builder = adjust(QueueBuilder::new(&nic, queue).frames(1024));
+                let builder = adjust(QueueBuilder::new(&nic, queue).frames(FRAMES));
                 anyhow::Ok(builder.open(&xsks)?.0)
             };
             let opened = (0..queues).map(open).collect::<Result<Vec<_>>>()?;
@@ -136,6 +164,31 @@ impl Server {
         Ok(())
     }
 
+    /// Sends packets from `client`, again and again, until an echo is back: the cable may just have come up.
+    pub(crate) fn echo_soon(&mut self, client: &UdpSocket) -> Result<()> {
+        client.set_nonblocking(true)?;
+        let mut buffer = [0; 64];
+        while client.recv(&mut buffer).is_ok() {}
+        self.reflect_until(|_| {
+            let _ = client.send(b"soon");
+            client.recv(&mut buffer).is_ok()
+        })?;
+        // Echoes of the other packets may still come.
+        self.reflect_until(|queues| queues.iter().all(|queue| queue.census().tx == 0))?;
+        client.set_nonblocking(false)?;
+        Ok(())
+    }
+
+    /// Whether the books are in order, and nothing has happened that never should.
+    pub(crate) fn check(&self) -> Result<()> {
+        for queue in &self.queues {
+            let (census, counters) = (queue.census(), queue.counters());
+            ensure!(census.total() == FRAMES && census.user == 0, "{census:?}");
+            ensure!(counters.anomalies() == 0, "{counters:?}");
+        }
+        Ok(())
+    }
+
     /// Sends `payload` from `client` and reflects until its echo is back.
     pub(crate) fn echo_once(&mut self, client: &UdpSocket, payload: &[u8]) -> Result<()> {
         client.send(payload)?;
@@ -148,7 +201,11 @@ impl Server {
         })?;
         client.set_nonblocking(false)?;
         let len = echoed.context("an echo")?;
-        ensure!(&answer[..len] == payload, "another echo: {:?}", &answer[..len]);
+        ensure!(
+            &answer[..len] == payload,
+            "another echo: {:?}",
+            &answer[..len]
+        );
         Ok(())
     }
 }
@@ -178,36 +235,4 @@ pub(crate) fn run_to_failure(mut queue: Queue) -> (QueueError, Queue) {
             return (error, queue);
         }
     }
-}
-
-/// The address that a socket is bound to.
-pub(crate) fn local(socket: &UdpSocket) -> Result<SocketAddr> {
-    Ok(socket.local_addr()?)
-}
-
-/// Thousands of echoes over several queues, each of them right, and every frame accounted for.
-pub(crate) fn echo() -> Result<()> {
-    let hosts = Hosts::new()?;
-    let _ends = hosts.join(2)?;
-    let mut server = hosts.serve(2, |builder| builder)?;
-    let clients = (0..8).map(|_| hosts.connect()).collect::<Result<Vec<_>>>()?;
-    for round in 0..250u32 {
-        for client in &clients {
-            server.echo_once(client, &round.to_be_bytes())?;
-        }
-    }
-    let mut sum = 0;
-    for queue in &mut server.queues {
-        queue.flush()?;
-        let counters = queue.counters();
-        ensure!(counters.anomalies() == 0, "{counters:?}");
-        ensure!(counters.rx_packets == counters.tx_packets, "{counters:?}");
-        ensure!(counters.rx_packets > 0, "a queue got nothing");
-        sum += counters.rx_packets;
-        ensure!(queue.census().total() == 1024, "{:?}", queue.census());
-        ensure!(queue.census().user == 0, "{:?}", queue.census());
-        ensure!(queue.statistics()?.rx_lost() == 0);
-    }
-    ensure!(sum == 2000, "{sum} packets");
-    Ok(())
 }

@@ -69,7 +69,8 @@ impl AttachedLink {
         })
     }
 
-    /// Whether the interface is still there: a link outlives its interface, without effect.
+    /// Whether the program is still on an interface: a link outlives its interface, without effect. It goes along when the
+    /// interface is moved to another network namespace.
     pub fn is_live(&self) -> bool {
         sys::link_info(self.fd.as_fd()).is_ok_and(|info| info.ifindex != 0)
     }
@@ -109,7 +110,7 @@ fn attach_error(ifindex: u32, errno: Errno) -> AttachError {
             missing: MissingCapabilities::of(&[Capability::NetAdmin, Capability::Bpf]),
         },
         libc::ENODEV => AttachError::Gone,
-        libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE | libc::ENOMEM => {
+        libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE | libc::ENOMEM | libc::ENOSPC => {
             AttachError::Unsupported { errno }
         }
         _ => AttachError::Os {

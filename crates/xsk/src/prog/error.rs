@@ -45,7 +45,8 @@ pub enum AttachError {
         /// Where it runs, if the kernel tells.
         mode: Option<AttachedMode>,
     },
-    /// The driver (or the generic hook) doesn't take it: no XDP there, an MTU too large, LRO on...
+    /// The driver (or the generic hook) doesn't take it: no XDP there, an MTU too large, LRO on,
+    /// too few queues...
     #[error("not supported by this interface: {errno}")]
     Unsupported {
         /// What the kernel said.

@@ -2,7 +2,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use crate::sys::{BpfMap, Errno, MapUpdate};
 
-/// A socket's place in an XSKMAP, emptied on drop.
+/// A socket's place in an XSKMAP. The kernel empties it when the socket is closed; [`MapSlot::release`] does before.
 #[derive(Debug)]
 pub(crate) struct MapSlot {
     map: BpfMap,
@@ -21,16 +21,17 @@ impl MapSlot {
     pub(crate) fn reclaim(&self, socket: &impl AsFd) -> Result<(), Errno> {
         insert(&self.map, self.queue, socket)
     }
+
+    /// Empties the slot, unless another socket has taken it.
+    pub(crate) fn release(self, socket: &impl AsFd) {
+        if self.reclaim(socket).is_ok() {
+            // An empty slot is what is wanted, so a failure to find something there is none.
+            let _ = self.map.delete(&self.queue.to_ne_bytes());
+        }
+    }
 }
 
 fn insert(map: &BpfMap, queue: u32, socket: &impl AsFd) -> Result<(), Errno> {
     let fd = socket.as_fd().as_raw_fd();
     map.update(&queue.to_ne_bytes(), &fd.to_ne_bytes(), MapUpdate::IfAbsent)
-}
-
-impl Drop for MapSlot {
-    fn drop(&mut self) {
-        // An empty slot is what is wanted; and closing the socket would empty it as well.
-        let _ = self.map.delete(&self.queue.to_ne_bytes());
-    }
 }

@@ -254,7 +254,9 @@ impl Queue {
     /// Ends reception: empties the XSKMAP slot, drops what is still received (for at most 5 ms), and takes back what was
     /// sent. Packets go on to the kernel's own sockets from here on.
     pub fn retire(&mut self) {
-        self.slot = None;
+        if let Some(slot) = self.slot.take() {
+            slot.release(&self.outlet.kernel.fd());
+        }
         for _ in 0..RETIRE_ROUNDS {
             let received = self.receive(&mut |packet| drop(packet));
             let sent = self.failed.is_some() || self.outlet.kick(Kick::IfAsked).is_err();
@@ -297,13 +299,14 @@ impl Queue {
         self.outlet.max_frame_bytes as usize
     }
 
+    /// Whether the books agree with each other: no frame in two places, and every sum right (feature `testing`).
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn is_consistent(&self) -> bool {
+    pub fn is_consistent(&self) -> bool {
         self.outlet.umem.is_consistent()
     }
 
     /// Packets that wait in the TX ring for the next turn.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(test)]
     pub(crate) fn unpublished(&self) -> u32 {
         self.outlet.tx.unpublished()
     }

@@ -91,7 +91,7 @@ impl<T: Copy, M: Memory<T>> Producer<T, M> {
     }
 
     /// Slots pushed and not yet published.
-    #[cfg(all(not(loom), any(test, feature = "testing")))]
+    #[cfg(all(not(loom), test))]
     pub(crate) fn unpublished(&self) -> u32 {
         self.next.wrapping_sub(self.published)
     }

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::time::Duration;
 
 use super::builder::Mode;
@@ -108,11 +107,13 @@ fn because(errno: Option<Errno>) -> String {
     )
 }
 
-/// The holders in words; without any, the likeliest reason for that.
-fn named(holders: &[Holder]) -> impl fmt::Display {
-    if holders.is_empty() {
-        return "; no other process shows one: a child process may have inherited a socket that its parent closed".into();
-    }
+/// The holders in words, and another reason that no list of processes shows.
+fn named(holders: &[Holder]) -> String {
     let list: Vec<String> = holders.iter().map(Holder::to_string).collect();
-    format!("; AF_XDP is used by {}", list.join(", "))
+    let users = if list.is_empty() {
+        String::new()
+    } else {
+        format!(" (AF_XDP is used by {})", list.join(", "))
+    };
+    format!("{users}: another instance, or a child process that inherited a socket")
 }

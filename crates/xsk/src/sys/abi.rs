@@ -82,6 +82,7 @@ pub(crate) struct UmemRegistration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MapUpdate {
     /// Whether or not the key exists: `BPF_ANY`.
+    #[cfg(feature = "loader")]
     Any,
     /// Only if there is no such key: `BPF_NOEXIST`.
     IfAbsent,
@@ -90,6 +91,7 @@ pub(crate) enum MapUpdate {
 impl MapUpdate {
     pub(crate) const fn flags(self) -> u64 {
         match self {
+            #[cfg(feature = "loader")]
             Self::Any => 0,
             Self::IfAbsent => 1,
         }

@@ -8,17 +8,19 @@ mod bpf;
 mod errno;
 mod mapping;
 mod net;
+#[cfg(feature = "loader")]
+mod program;
 mod socket;
 
 pub(crate) use abi::{Descriptor, MapUpdate, RingKind, RingLayout, UmemRegistration};
 pub(crate) use bpf::BpfMap;
-#[cfg(feature = "loader")]
-pub(crate) use bpf::{
-    AttachFlags, TestContext, link_create_xdp, link_info, link_update, program_name, test_run,
-};
 pub use errno::Errno;
 pub(crate) use mapping::{Advice, Mapping};
 pub(crate) use net::{
     ETHTOOL_WORDS, EthtoolGet, NetlinkSocket, ethtool_get, memlock_limit_bytes, ready,
+};
+#[cfg(feature = "loader")]
+pub(crate) use program::{
+    AttachFlags, TestContext, link_create_xdp, link_info, link_update, program_name, test_run,
 };
 pub(crate) use socket::{BindFlags, XdpSocket};

@@ -156,7 +156,7 @@ fn a_kernel_that_keeps_most_frames_ends_the_queue() {
 fn packets_that_wait_for_an_interface_to_come_up_are_not_overdue() {
     let (mut queue, kernel) = MockOptions::default().open();
     kernel.deliver(4, 60);
-    kernel.answer([libc::ENETDOWN; 1]);
+    kernel.answer([libc::ENETDOWN]);
     turn(&mut queue);
     for _ in 0..300 {
         queue.age_frames().expect("the queue goes on");
@@ -190,7 +190,7 @@ fn kicks_are_bounded_whatever_the_kernel_answers() {
         libc::ENETDOWN,
     ] {
         kernel.deliver(4, 60);
-        kernel.answer([errno; 10_000]);
+        kernel.answer(std::iter::repeat_n(errno, 10_000));
         let before = queue.counters().kicks_tx;
         turn(&mut queue);
         assert!(queue.counters().kicks_tx - before <= 16, "errno {errno}");

@@ -11,26 +11,6 @@ pub(crate) struct Alias<'a> {
     pub(crate) target: &'a [u8],
 }
 
-/// An alias and what is to be resolved for it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Aliased<'a> {
-    pub(crate) alias: Alias<'a>,
-    pub(crate) target: Name,
-}
-
-impl<'a> Aliased<'a> {
-    /// The alias applied to a question; `None`: the name would be too long.
-    pub(crate) fn new(alias: Alias<'a>, question: &Name) -> Option<Self> {
-        let [front, back] = alias.parts(question);
-        let mut wire = [0; MAX_NAME_BYTES];
-        let whole = wire.get_mut(..front.len() + back.len())?;
-        whole[..front.len()].copy_from_slice(front);
-        whole[front.len()..].copy_from_slice(back);
-        let target = Name::from_wire(whole).ok()?;
-        Some(Self { alias, target })
-    }
-}
-
 impl Alias<'_> {
     /// The target in two parts, the second empty but for a name put in place of an asterisk.
     fn parts<'b>(&'b self, question: &'b Name) -> [&'b [u8]; 2] {
@@ -41,6 +21,22 @@ impl Alias<'_> {
             }
             whole => [whole, &[]],
         }
+    }
+
+    /// Whether the target is a name for this question.
+    pub(crate) fn fits(&self, question: &Name) -> bool {
+        let [front, back] = self.parts(question);
+        front.len() + back.len() <= MAX_NAME_BYTES
+    }
+
+    /// What is to be resolved for this question; `None`: the name would be too long.
+    pub(crate) fn target(&self, question: &Name) -> Option<Name> {
+        let [front, back] = self.parts(question);
+        let mut wire = [0; MAX_NAME_BYTES];
+        let whole = wire.get_mut(..front.len() + back.len())?;
+        whole[..front.len()].copy_from_slice(front);
+        whole[front.len()..].copy_from_slice(back);
+        Name::from_wire(whole).ok()
     }
 
     /// Writes the joined answer: the CNAME, then what is stored for its target. AA is set as the CNAME is

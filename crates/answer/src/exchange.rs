@@ -7,9 +7,18 @@ use sluicegate_dns::{
 };
 use sluicegate_telemetry::{Counter, DropReason};
 
-use crate::alias::Aliased;
+use crate::alias::Alias;
 use crate::local::LocalAnswer;
-use crate::{Context, Request, Transport, Verdict};
+use crate::{Context, Request, Transport};
+
+/// What becomes of a query.
+pub(crate) enum Decision<'a> {
+    /// The reply stands in the buffer, so many bytes long.
+    Reply(usize),
+    Drop(DropReason),
+    /// To be resolved, perhaps under the name that a local CNAME leads to.
+    Resolve(Option<Alias<'a>>),
+}
 
 /// A stored answer that was found, and how old it is.
 pub(crate) struct Found<'a> {
@@ -35,23 +44,23 @@ impl<'a> Exchange<'a> {
 
     /// Lets a query in, or says what becomes of it.
     #[inline]
-    pub(crate) fn admit(
+    pub(crate) fn admit<'q>(
         &self,
-        query: &Result<Query, QueryError>,
+        query: &'q Result<Query, QueryError>,
         buf: &mut [u8],
         query_len: usize,
-    ) -> ControlFlow<Verdict, Query> {
+    ) -> ControlFlow<Decision<'a>, &'q Query> {
         if self.request.client.port() == 0 {
-            return ControlFlow::Break(Verdict::Drop(DropReason::Malformed)); // no reply can be sent there
+            return ControlFlow::Break(Decision::Drop(DropReason::Malformed)); // no reply can be sent there
         }
         match self.action {
-            AccessAction::Deny => return ControlFlow::Break(Verdict::Drop(DropReason::Denied)),
+            AccessAction::Deny => return ControlFlow::Break(Decision::Drop(DropReason::Denied)),
             AccessAction::Refuse => return ControlFlow::Break(self.refuse_bare(buf, query_len)),
             _ => {}
         }
         let query = match query {
             Ok(query) if has_room(query, buf) => query,
-            Ok(_) => return ControlFlow::Break(Verdict::Drop(DropReason::Malformed)),
+            Ok(_) => return ControlFlow::Break(Decision::Drop(DropReason::Malformed)),
             Err(error) => return ControlFlow::Break(self.report(error, buf)),
         };
         match query.qtype {
@@ -61,7 +70,7 @@ impl<'a> Exchange<'a> {
             _ if is_meta(query.qtype) => {
                 ControlFlow::Break(self.echo(rcode::FORMERR, Counter::QueryErrors, buf, query_len))
             }
-            _ => ControlFlow::Continue(*query),
+            _ => ControlFlow::Continue(query),
         }
     }
 
@@ -71,60 +80,56 @@ impl<'a> Exchange<'a> {
         &self,
         query: &Query,
         buf: &mut [u8],
-    ) -> ControlFlow<Verdict, Option<Aliased<'a>>> {
+    ) -> ControlFlow<Decision<'a>, Option<Alias<'a>>> {
         let policy = self.context.policy;
         if let Some(stored) = policy.chaos.find(query) {
             return ControlFlow::Break(self.local_reply(stored, query, buf));
         }
-        ControlFlow::Break(
-            match policy
-                .local
-                .find(query.name.as_bytes(), query.qtype, query.qclass)
-            {
-                LocalAnswer::None => return ControlFlow::Continue(None),
-                LocalAnswer::Alias(alias) => match Aliased::new(alias, &query.name) {
-                    Some(aliased) => return ControlFlow::Continue(Some(aliased)),
-                    None => self.local_code(YXDOMAIN, query, buf),
-                },
-                LocalAnswer::Records(stored) => self.local_reply(stored, query, buf),
-                LocalAnswer::Negative { stored, apex_len } => {
-                    let verdict = self.local_reply(stored, query, buf);
-                    point_to_apex(query, apex_len, buf);
-                    verdict
-                }
-                LocalAnswer::Empty(code) => self.local_code(code, query, buf),
-                LocalAnswer::Drop => Verdict::Drop(DropReason::LocalDeny),
-            },
-        )
+        let name = query.name.as_bytes();
+        ControlFlow::Break(match policy.local.find(name, query.qtype, query.qclass) {
+            LocalAnswer::None => return ControlFlow::Continue(None),
+            LocalAnswer::Alias(alias) if alias.fits(&query.name) => {
+                return ControlFlow::Continue(Some(alias));
+            }
+            LocalAnswer::Alias(_) => self.local_code(YXDOMAIN, query, buf),
+            LocalAnswer::Records(stored) => self.local_reply(stored, query, buf),
+            LocalAnswer::Negative { stored, apex_len } => {
+                let decision = self.local_reply(stored, query, buf);
+                point_to_apex(query, apex_len, buf);
+                decision
+            }
+            LocalAnswer::Empty(code) => self.local_code(code, query, buf),
+            LocalAnswer::Drop => Decision::Drop(DropReason::LocalDeny),
+        })
     }
 
     /// The alias that a client waits behind.
-    pub(crate) fn aliased(&self, query: &Query) -> Option<Aliased<'a>> {
+    pub(crate) fn alias(&self, query: &Query) -> Option<Alias<'a>> {
+        let name = query.name.as_bytes();
         match self
             .context
             .policy
             .local
-            .find(query.name.as_bytes(), query.qtype, query.qclass)
+            .find(name, query.qtype, query.qclass)
         {
-            LocalAnswer::Alias(alias) => Aliased::new(alias, &query.name),
+            LocalAnswer::Alias(alias) => Some(alias),
             _ => None,
         }
     }
 
-    /// Refuses clients that may have local data only, or may not ask without RD, and what nobody can find out. Where access control says
-    /// so, RD counts as set from here on.
+    /// Refuses clients that may have local data only, or may not ask without RD, and what nobody can
+    /// find out.
     #[inline]
-    pub(crate) fn refuse_recursion(&self, query: &mut Query, buf: &mut [u8]) -> Option<Verdict> {
-        self.set_recursion(query);
+    pub(crate) fn refuse_recursion(&self, query: &Query, buf: &mut [u8]) -> Option<Decision<'a>> {
         match self.action {
-            AccessAction::DenyNonLocal => return Some(Verdict::Drop(DropReason::Denied)),
+            AccessAction::DenyNonLocal => return Some(Decision::Drop(DropReason::Denied)),
             AccessAction::RefuseNonLocal => return Some(self.refuse_bare(buf, HEADER_BYTES)),
             // Without cookies only a stream proves who the client is: tell it to come back over one.
             AccessAction::AllowCookie if self.request.transport == Transport::Udp => {
                 let len = self.code(rcode::NOERROR, query, buf);
                 buf[2] |= TC;
                 self.count(Counter::Truncated);
-                return Some(Verdict::Reply(len));
+                return Some(Decision::Reply(len));
             }
             _ => {}
         }
@@ -136,20 +141,20 @@ impl<'a> Exchange<'a> {
             return Some(self.refuse(query, buf));
         }
         if self.context.policy.limits.deny_any && query.qtype == rtype::ANY {
-            return Some(Verdict::Reply(self.code(rcode::NOTIMP, query, buf)));
+            return Some(Decision::Reply(self.code(rcode::NOTIMP, query, buf)));
         }
         None
     }
 
-    /// Where access control says so, RD counts as set.
-    pub(crate) fn set_recursion(&self, query: &mut Query) {
-        query.rd |= self.action == AccessAction::AllowSetrd;
+    /// Whether RD counts as set though it is not: where access control says so.
+    pub(crate) fn sets_recursion(&self, query: &Query) -> bool {
+        !query.rd && self.action == AccessAction::AllowSetrd
     }
 
     /// REFUSED, with the question.
-    pub(crate) fn refuse(&self, query: &Query, buf: &mut [u8]) -> Verdict {
+    pub(crate) fn refuse(&self, query: &Query, buf: &mut [u8]) -> Decision<'a> {
         self.count(Counter::Refused);
-        Verdict::Reply(self.code(rcode::REFUSED, query, buf))
+        Decision::Reply(self.code(rcode::REFUSED, query, buf))
     }
 
     /// SERVFAIL; its length.
@@ -163,7 +168,7 @@ impl<'a> Exchange<'a> {
         &self,
         found: &Found<'_>,
         query: &Query,
-        aliased: Option<&Aliased<'_>>,
+        alias: Option<&Alias<'_>>,
         buf: &mut [u8],
     ) -> usize {
         let Found { stored, age_secs } = *found;
@@ -172,9 +177,9 @@ impl<'a> Exchange<'a> {
             .policy
             .limits
             .render_options(query, self.request, age_secs);
-        let Rendered { len, truncated } = match aliased {
+        let Rendered { len, truncated } = match alias {
             None => render(stored, query, buf, &options),
-            Some(aliased) => aliased.alias.render(stored, query, buf, &options),
+            Some(alias) => alias.render(stored, query, buf, &options),
         };
         if truncated {
             self.count(Counter::Truncated);
@@ -187,22 +192,22 @@ impl<'a> Exchange<'a> {
         write_error(buf, error, self.context.policy.limits.udp_size())
     }
 
-    fn report(&self, error: &QueryError, buf: &mut [u8]) -> Verdict {
+    fn report(&self, error: &QueryError, buf: &mut [u8]) -> Decision<'a> {
         match self.write_error(error, buf) {
             Some(len) => {
                 self.count(Counter::QueryErrors);
-                Verdict::Reply(len)
+                Decision::Reply(len)
             }
-            None => Verdict::Drop(silence(error)),
+            None => Decision::Drop(silence(error)),
         }
     }
 
-    fn local_reply(&self, stored: &[u8], query: &Query, buf: &mut [u8]) -> Verdict {
+    fn local_reply(&self, stored: &[u8], query: &Query, buf: &mut [u8]) -> Decision<'a> {
         let Some(stored) = Stored::new(stored) else {
-            return Verdict::Reply(self.fail(query, buf));
+            return Decision::Reply(self.fail(query, buf));
         };
         self.count(Counter::LocalAnswers);
-        Verdict::Reply(self.write(
+        Decision::Reply(self.write(
             &Found {
                 stored,
                 age_secs: 0,
@@ -214,11 +219,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// A local answer without records: AA is set.
-    fn local_code(&self, code: u16, query: &Query, buf: &mut [u8]) -> Verdict {
+    fn local_code(&self, code: u16, query: &Query, buf: &mut [u8]) -> Decision<'a> {
         self.count(Counter::LocalAnswers);
         let len = self.code(code, query, buf);
         buf[2] |= AA;
-        Verdict::Reply(len)
+        Decision::Reply(len)
     }
 
     fn code(&self, code: u16, query: &Query, buf: &mut [u8]) -> usize {
@@ -236,26 +241,26 @@ impl<'a> Exchange<'a> {
 
     /// REFUSED as a header alone, whatever else the message holds: as Unbound answers those whom access
     /// control turns away.
-    fn refuse_bare(&self, buf: &mut [u8], query_len: usize) -> Verdict {
+    fn refuse_bare(&self, buf: &mut [u8], query_len: usize) -> Decision<'a> {
         let Some(header) = buf[..query_len].first_chunk_mut::<HEADER_BYTES>() else {
-            return Verdict::Drop(DropReason::Short);
+            return Decision::Drop(DropReason::Short);
         };
         if header[2] & QR != 0 {
-            return Verdict::Drop(DropReason::Response);
+            return Decision::Drop(DropReason::Response);
         }
         header[2] = (header[2] | QR) & !TC;
         header[3] = header[3] & !RCODE | rcode::REFUSED as u8;
         header[4..].fill(0);
         self.count(Counter::Refused);
-        Verdict::Reply(HEADER_BYTES)
+        Decision::Reply(HEADER_BYTES)
     }
 
     /// The message itself with QR and a response code: Unbound's answer to types that are no questions.
-    fn echo(&self, code: u16, counter: Counter, buf: &mut [u8], query_len: usize) -> Verdict {
+    fn echo(&self, code: u16, counter: Counter, buf: &mut [u8], query_len: usize) -> Decision<'a> {
         buf[2] |= QR;
         buf[3] = buf[3] & !RCODE | code as u8;
         self.count(counter);
-        Verdict::Reply(query_len)
+        Decision::Reply(query_len)
     }
 
     fn count(&self, counter: Counter) {

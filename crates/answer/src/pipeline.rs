@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use sluicegate_dns::{Query, QueryError, Stored};
-use sluicegate_telemetry::{Counter, Counters};
+use sluicegate_telemetry::{Counter, Counters, DropReason};
 
-use crate::alias::Aliased;
+use crate::alias::Alias;
 use crate::cache::{Cache, Hit, Key, Place, Sought, Variant};
-use crate::exchange::{Exchange, Found, has_room};
+use crate::exchange::{Decision, Exchange, Found, has_room};
 use crate::{Now, Policy, Question, Request, Resolution, Verdict};
 
 /// What a batch of queries is answered from.
@@ -69,33 +69,63 @@ pub fn answer_prepared(
     buf: &mut [u8],
     query_len: usize,
 ) -> Verdict {
-    let exchange = Exchange::new(context, request);
-    let mut query = match exchange.admit(&prepared.query, buf, query_len) {
-        ControlFlow::Continue(query) => query,
-        ControlFlow::Break(verdict) => return verdict,
-    };
-    let aliased = match exchange.local(&query, buf) {
-        ControlFlow::Continue(aliased) => aliased,
-        ControlFlow::Break(verdict) => return verdict,
-    };
-    if let Some(verdict) = exchange.refuse_recursion(&mut query, buf) {
-        return verdict;
+    match decide(context, prepared, request, buf, query_len) {
+        Decision::Reply(len) => Verdict::Reply(len),
+        Decision::Drop(reason) => Verdict::Drop(reason),
+        Decision::Resolve(alias) => {
+            // What is asked is in the prepared message, which was good to come here.
+            let Ok(query) = &prepared.query else {
+                return Verdict::Drop(DropReason::Malformed);
+            };
+            let name = alias
+                .and_then(|alias| alias.target(&query.name))
+                .unwrap_or(query.name);
+            Verdict::Miss(Question {
+                name,
+                qtype: query.qtype,
+                qclass: query.qclass,
+                cd: query.cd,
+            })
+        }
     }
-    if let Some(len) = from_cache(&exchange, prepared.place, &query, aliased.as_ref(), buf) {
+}
+
+/// A [`Verdict`] without the question of a miss: small enough to be handed around.
+fn decide<'a>(
+    context: &'a Context<'a>,
+    prepared: &Prepared,
+    request: &'a Request,
+    buf: &mut [u8],
+    query_len: usize,
+) -> Decision<'a> {
+    let exchange = Exchange::new(context, request);
+    let query = match exchange.admit(&prepared.query, buf, query_len) {
+        ControlFlow::Continue(query) => query,
+        ControlFlow::Break(decision) => return decision,
+    };
+    let alias = match exchange.local(query, buf) {
+        ControlFlow::Continue(alias) => alias,
+        ControlFlow::Break(decision) => return decision,
+    };
+    let recursive;
+    let query = if exchange.sets_recursion(query) {
+        recursive = Query { rd: true, ..*query };
+        &recursive
+    } else {
+        query
+    };
+    if let Some(decision) = exchange.refuse_recursion(query, buf) {
+        return decision;
+    }
+    if let Some(len) = from_cache(&exchange, prepared.place, query, alias.as_ref(), buf) {
         context.counters.count(Counter::CacheHits);
-        return Verdict::Reply(len);
+        return Decision::Reply(len);
     }
     if !query.rd {
-        return exchange.refuse(&query, buf); // the client may look into the cache, not have it filled
+        return exchange.refuse(query, buf); // the client may look into the cache, not have it filled
     }
     context.counters.count(Counter::CacheMisses);
-    let name = aliased.map_or(query.name, |aliased| aliased.target);
-    Verdict::Miss(Question {
-        name,
-        qtype: query.qtype,
-        qclass: query.qclass,
-        cd: query.cd,
-    })
+    Decision::Resolve(alias)
 }
 
 /// Writes the reply to a client that has waited for this answer over its query in `buf[..query_len]`; its
@@ -112,13 +142,14 @@ pub fn finish(
         Ok(query) => query,
         Err(len) => return len,
     };
-    let aliased = exchange.aliased(&query);
-    let target = aliased
-        .as_ref()
-        .map_or(&query.name, |aliased| &aliased.target);
+    let alias = exchange.alias(&query);
+    let target = match &alias {
+        Some(alias) => alias.target(&query.name),
+        None => Some(query.name),
+    };
     match resolution
         .stored(variant(&query))
-        .filter(|_| *target == resolution.question().name)
+        .filter(|_| target == Some(resolution.question().name))
     {
         Some(stored) => exchange.write(
             &Found {
@@ -126,7 +157,7 @@ pub fn finish(
                 age_secs: 0,
             },
             &query,
-            aliased.as_ref(),
+            alias.as_ref(),
             buf,
         ),
         // The local zones have changed under the waiting client.
@@ -153,7 +184,7 @@ fn waiting_query(
     let query_len = query_len.min(buf.len());
     match Query::parse(&buf[..query_len]) {
         Ok(mut query) if has_room(&query, buf) => {
-            exchange.set_recursion(&mut query);
+            query.rd |= exchange.sets_recursion(&query);
             Ok(query)
         }
         Ok(_) => Err(0),
@@ -167,14 +198,21 @@ fn from_cache(
     exchange: &Exchange<'_>,
     place: Option<Place>,
     query: &Query,
-    aliased: Option<&Aliased<'_>>,
+    alias: Option<&Alias<'_>>,
     buf: &mut [u8],
 ) -> Option<usize> {
     let Context { cache, now, .. } = exchange.context;
-    let name = aliased.map_or(&query.name, |aliased| &aliased.target);
+    let target;
+    let name = match alias {
+        Some(alias) => {
+            target = alias.target(&query.name)?;
+            &target
+        }
+        None => &query.name,
+    };
     let key = Key::new(name.as_bytes(), query.qtype, query.qclass, VIEW)?;
     let place = place
-        .filter(|_| aliased.is_none())
+        .filter(|_| alias.is_none())
         .unwrap_or_else(|| cache.place(&key));
     SCRATCH.with_borrow_mut(|scratch| {
         let sought = Sought {
@@ -189,7 +227,7 @@ fn from_cache(
             stored: Stored::new(stored)?,
             age_secs,
         };
-        Some(exchange.write(&found, query, aliased, buf))
+        Some(exchange.write(&found, query, alias, buf))
     })
 }
 

@@ -28,6 +28,8 @@
 
 #[cfg(not(loom))]
 mod entry;
+#[cfg(not(loom))]
+mod memory;
 mod seqlock;
 #[cfg(not(loom))]
 mod set;

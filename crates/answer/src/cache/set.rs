@@ -11,9 +11,8 @@ use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_read, end_read};
 ///                48..56 first free unit, 56..64 units that hold entries
 /// words 16..W    the log
 /// ```
-#[derive(zerocopy::FromZeros)]
-#[repr(C, align(128))]
-pub(super) struct Set<const W: usize>([AtomicU64; W]);
+#[derive(Clone, Copy)]
+pub(super) struct Set<'m, const W: usize>(pub(super) &'m [AtomicU64; W]);
 
 /// What a look-up in one set found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +35,7 @@ pub(super) struct Wanted<'a> {
     pub(super) now_secs: u32,
 }
 
-impl<const W: usize> Set<W> {
+impl<'m, const W: usize> Set<'m, W> {
     /// Words of one unit of the log.
     pub(super) const UNIT_WORDS: usize = W / 256;
     /// Units in the log; the last may be cut off where the header's words are missing.
@@ -46,19 +45,19 @@ impl<const W: usize> Set<W> {
         (W - HEADER_WORDS) / Self::UNIT_WORDS
     };
 
-    pub(super) fn words(&self) -> &[AtomicU64; W] {
-        &self.0
+    pub(super) fn words(self) -> &'m [AtomicU64; W] {
+        self.0
     }
 
     /// Starts fetching the header into the cache; the value says nothing.
     #[inline]
-    pub(super) fn touch(&self) -> u64 {
+    pub(super) fn touch(self) -> u64 {
         self.0[FIRST_TAG].load(Relaxed) ^ self.0[FIRST_OFFSET].load(Relaxed)
     }
 
     /// Copies the wanted answer to `out`, which must hold a whole set's log.
     #[inline]
-    pub(super) fn read(&self, wanted: &Wanted<'_>, out: &mut [u8]) -> Found {
+    pub(super) fn read(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Found {
         for _ in 0..READ_TRIES {
             let Some(seen) = begin_read(&self.0[SEQUENCE]) else {
                 std::hint::spin_loop();
@@ -77,7 +76,7 @@ impl<const W: usize> Set<W> {
     }
 
     /// Whether an entry with this tag may be in the set; a hint, for writers.
-    pub(super) fn may_hold(&self, tag: u16) -> bool {
+    pub(super) fn may_hold(self, tag: u16) -> bool {
         let pattern = u64::from(tag) * LANE_ONES;
         self.0[FIRST_TAG..FIRST_OFFSET].iter().any(|word| {
             let differs = word.load(Relaxed) ^ pattern;
@@ -87,7 +86,7 @@ impl<const W: usize> Set<W> {
 
     /// Every value read here may be torn; [`Set::read`] finds that out afterwards.
     #[inline]
-    fn scan(&self, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<(usize, Found)> {
+    fn scan(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<(usize, Found)> {
         let pattern = u64::from(wanted.tag) * LANE_ONES;
         for word in 0..TAG_WORDS {
             let differs = self.0[FIRST_TAG + word].load(Relaxed) ^ pattern;
@@ -106,7 +105,7 @@ impl<const W: usize> Set<W> {
     }
 
     #[inline]
-    fn entry(&self, lane: usize, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<Found> {
+    fn entry(self, lane: usize, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<Found> {
         let unit =
             (self.0[FIRST_OFFSET + lane / 8].load(Relaxed) >> (lane % 8 * 8)) as usize & 0xff;
         let entry = self.0.get(HEADER_WORDS + unit * Self::UNIT_WORDS..)?;
@@ -142,7 +141,7 @@ impl<const W: usize> Set<W> {
     /// costs an eviction decision, nothing else. Written only when not yet marked, so that hits of a
     /// popular name do not write to shared memory.
     #[inline]
-    fn mark_used(&self, lane: usize) {
+    fn mark_used(self, lane: usize) {
         let bit = 1 << lane;
         if self.0[STATE].load(Relaxed) & bit == 0 {
             self.0[STATE].fetch_or(bit, Relaxed);
@@ -150,7 +149,7 @@ impl<const W: usize> Set<W> {
     }
 
     /// Entries and bytes of the log in use, as of about now.
-    pub(super) fn census(&self) -> (usize, usize) {
+    pub(super) fn census(self) -> (usize, usize) {
         let state = self.0[STATE].load(Relaxed);
         let entries = (state >> COUNT_SHIFT & 0x3f) as usize;
         (

@@ -2,16 +2,16 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use foldhash::quality::FixedState;
-use zerocopy::FromZeros;
 
 use super::entry::{Key, Prefix, Variant, Variants};
+use super::memory::Sets;
 use super::set::{Found, Set, Wanted};
 use super::write::NewEntry;
 
 /// The answer cache, shared by all workers. See the module's description for its shape and bounds.
 pub struct Cache {
-    small: Box<[SmallSet]>,
-    large: Box<[LargeSet]>,
+    small: Sets<SMALL_WORDS>,
+    large: Sets<LARGE_WORDS>,
     hasher: FixedState,
     inserted: AtomicU64,
     evicted: AtomicU64,
@@ -85,8 +85,8 @@ pub struct CacheStats {
 }
 
 impl Cache {
-    /// A cache of at most `size_bytes` (plus this structure itself), empty. With less than 4 KiB it holds
-    /// nothing.
+    /// A cache of at most `size_bytes` (plus this structure itself), empty. With less than 4 KiB
+    /// and 128 bytes it holds nothing.
     ///
     /// The memory comes zeroed from the system, page by page as entries arrive.
     ///
@@ -94,12 +94,10 @@ impl Cache {
     ///
     /// When the system does not even promise the memory.
     pub fn new(size_bytes: u64) -> Self {
-        let large = (size_bytes / LARGE_PART) / size_of::<LargeSet>() as u64;
-        let small =
-            (size_bytes - large * size_of::<LargeSet>() as u64) / size_of::<SmallSet>() as u64;
+        let large = Sets::within(size_bytes / LARGE_PART);
         Self {
-            small: SmallSet::zeroed(small),
-            large: LargeSet::zeroed(large),
+            small: Sets::within(size_bytes - large.bytes() as u64),
+            large,
             // The standard library's random keys come from the system; foldhash's own do not.
             hasher: FixedState::with_seed(RandomState::new().build_hasher().finish()),
             inserted: AtomicU64::new(0),
@@ -240,7 +238,7 @@ impl Cache {
         CacheStats {
             entries,
             entry_bytes: bytes,
-            bound_bytes: (size_of_val(&*self.small) + size_of_val(&*self.large)) as u64,
+            bound_bytes: (self.small.bytes() + self.large.bytes()) as u64,
             inserted: self.inserted.load(Relaxed),
             evicted: self.evicted.load(Relaxed),
             declined: self.declined.load(Relaxed),
@@ -248,7 +246,7 @@ impl Cache {
     }
 
     /// What a caller of [`Cache::lookup`] should offer as scratch space.
-    pub const SCRATCH_BYTES: usize = size_of::<LargeSet>();
+    pub const SCRATCH_BYTES: usize = Sets::<LARGE_WORDS>::SET_BYTES;
 }
 
 impl std::fmt::Debug for Cache {
@@ -273,27 +271,20 @@ impl Place {
     }
 }
 
-impl<const W: usize> Set<W> {
-    fn zeroed(count: u64) -> Box<[Self]> {
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        <[Self]>::new_box_zeroed_with_elems(count)
-            .expect("memory for the answer cache, as msg-cache-size says")
-    }
-}
-
 /// Removes what an entry would replace, had it not moved to the other table.
-fn forget<const W: usize>(sets: &[Set<W>], place: Place, new: &NewEntry<'_>) {
+fn forget<const W: usize>(sets: &Sets<W>, place: Place, new: &NewEntry<'_>) {
     if let Some(set) = sets.get(place.index(sets.len())) {
         set.forget(new);
     }
 }
 
-type SmallSet = Set<512>;
-type LargeSet = Set<8192>;
-
+/// Words of a set.
+const SMALL_WORDS: usize = 512;
+const LARGE_WORDS: usize = 8192;
 /// The large table gets one part in this many of the memory.
 const LARGE_PART: u64 = 8;
 /// Half of a small set: what is larger would crowd out a whole set.
-const SMALL_ENTRY_BYTES: usize = size_of::<SmallSet>() / 2;
+const SMALL_ENTRY_BYTES: usize = Sets::<SMALL_WORDS>::SET_BYTES / 2;
 /// The log of a large set.
-const LARGE_ENTRY_BYTES: usize = LargeSet::UNITS * LargeSet::UNIT_WORDS * 8;
+const LARGE_ENTRY_BYTES: usize =
+    Set::<'_, LARGE_WORDS>::UNITS * Set::<'_, LARGE_WORDS>::UNIT_WORDS * 8;

@@ -213,7 +213,7 @@ fn memory_stays_within_the_bound_and_a_full_cache_admits() {
 
 #[test]
 fn expired_entries_go_before_live_ones() {
-    let cache = Cache::new(4096);
+    let cache = Cache::new(4096 + 128);
     for i in 0..30 {
         let name = name(&format!("short{i:02}"));
         put(

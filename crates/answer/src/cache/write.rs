@@ -16,12 +16,12 @@ pub(super) struct NewEntry<'a> {
     pub(super) expires: u32,
 }
 
-impl<const W: usize> Set<W> {
+impl<const W: usize> Set<'_, W> {
     /// Enters an answer in place of what it replaces, and of what must go for it. `None` when another
     /// writer holds the set; else how many live entries had to go.
     ///
     /// The caller has seen to it that the entry fits an empty set.
-    pub(super) fn insert(&self, new: &NewEntry<'_>) -> Option<usize> {
+    pub(super) fn insert(self, new: &NewEntry<'_>) -> Option<usize> {
         self.write(|log| {
             let was_used = log.remove_replaced(new);
             let need = Self::units_for(new);
@@ -32,7 +32,7 @@ impl<const W: usize> Set<W> {
     }
 
     /// Removes what the answer would replace, without entering it. Reads only, when there is nothing.
-    pub(super) fn forget(&self, new: &NewEntry<'_>) {
+    pub(super) fn forget(self, new: &NewEntry<'_>) {
         if self.may_hold(new.tag) {
             self.write(|log| log.remove_replaced(new));
         }
@@ -40,7 +40,7 @@ impl<const W: usize> Set<W> {
 
     /// Removes the entries whose name is chosen; how many they were, or `None` when another writer holds
     /// the set.
-    pub(super) fn remove_names(&self, chosen: &mut impl FnMut(&[u8]) -> bool) -> Option<usize> {
+    pub(super) fn remove_names(self, chosen: &mut impl FnMut(&[u8]) -> bool) -> Option<usize> {
         self.write(|log| {
             log.remove_where(|prefix, name| {
                 let mut bytes = [0u8; 256];
@@ -57,7 +57,7 @@ impl<const W: usize> Set<W> {
         words.div_ceil(Self::UNIT_WORDS)
     }
 
-    fn write<R>(&self, change: impl FnOnce(&mut Log<'_, W>) -> R) -> Option<R> {
+    fn write<R>(self, change: impl FnOnce(&mut Log<'_, W>) -> R) -> Option<R> {
         let _guard = begin_write(&self.words()[SEQUENCE])?;
         let mut log = Log {
             header: Header::load(self.words()),
@@ -89,12 +89,13 @@ impl<const W: usize> Drop for Log<'_, W> {
 
 impl<const W: usize> Log<'_, W> {
     fn entry(&self, index: usize) -> &[AtomicU64] {
-        let start = HEADER_WORDS + usize::from(self.header.starts[index]) * Set::<W>::UNIT_WORDS;
+        let start =
+            HEADER_WORDS + usize::from(self.header.starts[index]) * Set::<'_, W>::UNIT_WORDS;
         &self.words[start.min(W)..]
     }
 
     fn units(prefix: Prefix) -> usize {
-        prefix.words().div_ceil(Set::<W>::UNIT_WORDS)
+        prefix.words().div_ceil(Set::<'_, W>::UNIT_WORDS)
     }
 
     /// Removes entries by prefix and name; how many went.
@@ -155,8 +156,9 @@ impl<const W: usize> Log<'_, W> {
 
     /// Makes `need` units free at the end of the log: expired entries go first, then by SIEVE.
     fn make_room(&mut self, need: usize, now_secs: u32) -> usize {
-        let full =
-            |header: &Header| header.count == MAX_ENTRIES || header.units + need > Set::<W>::UNITS;
+        let full = |header: &Header| {
+            header.count == MAX_ENTRIES || header.units + need > Set::<'_, W>::UNITS
+        };
         let mut evicted = 0;
         if full(&self.header) {
             self.remove_where(|prefix, _| prefix.expires() <= now_secs);
@@ -167,7 +169,7 @@ impl<const W: usize> Log<'_, W> {
             self.header.remove(index, units);
             evicted += 1;
         }
-        if self.header.tail + need > Set::<W>::UNITS {
+        if self.header.tail + need > Set::<'_, W>::UNITS {
             self.compact();
         }
         evicted
@@ -178,9 +180,10 @@ impl<const W: usize> Log<'_, W> {
         let mut tail = 0;
         for index in 0..self.header.count {
             let units = prefix_of(self.entry(index)).map_or(0, Self::units);
-            let from = HEADER_WORDS + usize::from(self.header.starts[index]) * Set::<W>::UNIT_WORDS;
-            let to = HEADER_WORDS + tail * Set::<W>::UNIT_WORDS;
-            for word in 0..units * Set::<W>::UNIT_WORDS {
+            let from =
+                HEADER_WORDS + usize::from(self.header.starts[index]) * Set::<'_, W>::UNIT_WORDS;
+            let to = HEADER_WORDS + tail * Set::<'_, W>::UNIT_WORDS;
+            for word in 0..units * Set::<'_, W>::UNIT_WORDS {
                 if let (Some(source), Some(target)) =
                     (self.words.get(from + word), self.words.get(to + word))
                 {
@@ -195,7 +198,7 @@ impl<const W: usize> Log<'_, W> {
     }
 
     fn append(&mut self, new: &NewEntry<'_>, units: usize, was_used: bool) {
-        let start = HEADER_WORDS + self.header.tail * Set::<W>::UNIT_WORDS;
+        let start = HEADER_WORDS + self.header.tail * Set::<'_, W>::UNIT_WORDS;
         let prefix = Prefix::new(
             &new.key,
             new.variants,

@@ -1,13 +1,13 @@
-use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hasher};
 
-use foldhash::quality::FixedState;
+use foldhash::quality::{FixedState, RandomState};
 use sluicegate_conf::LocalZoneType;
 use sluicegate_dns::{rcode, rtype};
 
 use super::name::ancestry;
 use super::store::{negative_answer, rrset_answer};
-use super::zones::{Rrset, Zone as ZonePlan};
+use super::zones::{NameMap, Rrset, Zone as ZonePlan};
 
 /// All local names of one class, for look-up.
 ///
@@ -98,8 +98,8 @@ impl Data<'_> {
 }
 
 impl Tree {
-    pub(super) fn build(class: u16, zones: HashMap<Vec<u8>, ZonePlan>) -> Self {
-        let hasher = FixedState::with_seed(RandomState::new().build_hasher().finish());
+    pub(super) fn build(class: u16, zones: NameMap<ZonePlan>) -> Self {
+        let hasher = FixedState::with_seed(std::hash::RandomState::new().build_hasher().finish());
         let mut tree = Self {
             class,
             root_hash: hasher.build_hasher().finish(),
@@ -239,13 +239,16 @@ impl Tree {
     }
 
     /// Enters every zone, every name with data, and every name above them.
-    fn enter_names(&mut self, zones: &HashMap<Vec<u8>, ZonePlan>) {
-        let with_data = zones
-            .iter()
-            .flat_map(|(apex, zone)| std::iter::once(apex).chain(zone.nodes.keys()));
-        let all: BTreeSet<&[u8]> = std::iter::once(&[0u8][..])
-            .chain(with_data.flat_map(|name| ancestry(name)))
-            .collect();
+    fn enter_names(&mut self, zones: &NameMap<ZonePlan>) {
+        let mut all = vec![&[0u8][..]];
+        let mut known: HashSet<&[u8], RandomState> = all.iter().copied().collect();
+        for (apex, zone) in zones {
+            for name in std::iter::once(apex).chain(zone.nodes.keys()) {
+                // What is above a known name is known.
+                all.extend(ancestry(name).take_while(|name| known.insert(name)));
+            }
+        }
+        drop(known);
         self.slots = vec![(0, 0); (all.len() * 2).next_power_of_two()].into_boxed_slice();
         for name in all {
             let node = Node {
@@ -352,7 +355,7 @@ struct Walk {
     node: Option<u32>,
 }
 
-/// The root's node: the first in the order of names, and always there.
+/// The root's node: the first, and always there.
 const ROOT: u32 = 0;
 /// A name of 255 bytes has at most 127 labels.
 const MAX_LABELS: usize = 128;

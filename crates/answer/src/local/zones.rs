@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
+use foldhash::quality::RandomState;
 use sluicegate_conf::{At, Config, LocalZoneType, Span};
 use sluicegate_dns::{Name, NameError, class, rtype};
 
@@ -28,10 +29,13 @@ pub enum LocalError {
     NoZoneAbove,
 }
 
+/// Something for each of many names, in lower-cased wire form.
+pub(super) type NameMap<T> = HashMap<Vec<u8>, T, RandomState>;
+
 /// All local zones while they are put together, by class and apex.
 #[derive(Debug, Default)]
 pub(super) struct Zones {
-    pub(super) zones: HashMap<u16, HashMap<Vec<u8>, Zone>>,
+    pub(super) zones: HashMap<u16, NameMap<Zone>>,
 }
 
 /// One zone while it is put together.
@@ -39,7 +43,7 @@ pub(super) struct Zones {
 pub(super) struct Zone {
     pub(super) kind: LocalZoneType,
     /// Data and the empty names between data and apex.
-    pub(super) nodes: HashMap<Vec<u8>, Vec<Rrset>>,
+    pub(super) nodes: NameMap<Vec<Rrset>>,
     /// The SOA record for negative answers: TTL and data.
     pub(super) negative: Option<(u32, Vec<u8>)>,
 }
@@ -120,7 +124,7 @@ impl Zones {
     fn enter_zone(&mut self, class: u16, apex: Vec<u8>, kind: LocalZoneType) {
         let zone = Zone {
             kind,
-            nodes: HashMap::new(),
+            nodes: NameMap::default(),
             negative: None,
         };
         self.zones.entry(class).or_default().insert(apex, zone);
@@ -218,7 +222,7 @@ impl Zones {
 
     /// Data was entered last line first; it is answered first line first.
     fn finish(&mut self) {
-        let zones = self.zones.values_mut().flat_map(HashMap::values_mut);
+        let zones = self.zones.values_mut().flat_map(NameMap::values_mut);
         for rrsets in zones.flat_map(|zone| zone.nodes.values_mut()) {
             rrsets.reverse();
             for rrset in rrsets {

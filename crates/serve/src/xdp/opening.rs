@@ -1,5 +1,5 @@
 use sluicegate_bpf::{MAX_BROADCAST, MAX_LISTEN, MAX_QUEUES};
-use sluicegate_conf::XdpConfig;
+use sluicegate_conf::{XdpConfig, XdpMode};
 use sluicegate_xsk::nic::{Nic, NicCaps};
 
 use super::facts::Target;
@@ -13,6 +13,8 @@ pub(super) struct Opening {
     /// RX and TX queues there are.
     pub(super) queues: (u32, u32),
     caps: NicCaps,
+    /// Generic mode is to be left alone: this kernel's is broken, and the operator did not ask for it.
+    avoid_generic: bool,
 }
 
 /// Size of a UMEM frame. Larger ones would take the memory of two pages for queries of 60 bytes.
@@ -40,6 +42,7 @@ impl Opening {
             served_queues,
             queues,
             caps,
+            avoid_generic: xdp.mode == XdpMode::Auto && breaks_generic_transmit(&kernel_release()),
         })
     }
 
@@ -54,6 +57,11 @@ impl Opening {
 
     /// Why a rung need not be tried.
     pub(super) fn unfit(&self, rung: Rung) -> Option<&'static str> {
+        if rung == Rung::Generic && self.avoid_generic {
+            return Some(
+                "known to fail on this kernel's release; `mode: generic` tries it all the same",
+            );
+        }
         // A kernel too old to tell its features is asked by trying.
         let features = self.caps.features?;
         match rung {
@@ -85,4 +93,47 @@ fn fits(target: &Target) -> Result<(), Reason> {
         }
     }
     Ok(())
+}
+
+/// The running kernel's release, as `uname -r` prints it; empty where /proc is missing.
+fn kernel_release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()
+}
+
+/// Whether a kernel's generic AF_XDP is reported to panic or to refuse transmission: 6.17, and 6.12.57 which
+/// took over the same change (reports: xsk-rs 49 and Quilkin's CI). Not confirmed by a test of ours.
+fn breaks_generic_transmit(release: &str) -> bool {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse::<u32>().unwrap_or(0));
+    let version = [(); 3].map(|()| numbers.next().unwrap_or(0));
+    matches!(version, [6, 17, _] | [6, 12, 57])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::breaks_generic_transmit;
+
+    #[test]
+    fn kernels_with_a_broken_generic_mode() {
+        for release in [
+            "6.17.12-generic",
+            "6.17",
+            "6.17.0-rc3+",
+            "6.12.57+deb13-amd64\n",
+        ] {
+            assert!(breaks_generic_transmit(release), "{release}");
+        }
+        for release in [
+            "6.18.44-fc",
+            "6.12.58",
+            "6.12.5",
+            "6.1.0-57-amd64",
+            "5.17.0",
+            "",
+            "next",
+        ] {
+            assert!(!breaks_generic_transmit(release), "{release}");
+        }
+    }
 }

@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=${1:-${SLUICEGATE_PEERS:-$PWD/.peers}}
-wanted=(unbound unbound-host knot knot-dnsutils dnsperf bind9-dnsutils tcpdump)
+wanted=(unbound unbound-host knot knot-dnsutils dnsperf bind9-dnsutils tcpdump dnsdist pdns-recursor)
 
 stamp=$peers/.fetched
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "${wanted[*]}" ]; then

@@ -1,0 +1,87 @@
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use sluicegate_lab::peers;
+
+use super::kxdpgun::command_line;
+use super::{Target, single};
+use crate::measure::{Figure, Load, Round};
+use crate::site::{CLIENT_CORE, Site};
+
+/// What dnsperf says at its end.
+#[derive(Debug, PartialEq)]
+pub(crate) struct DnsPerf {
+    pub(crate) per_sec: f64,
+    pub(crate) mean_us: f64,
+}
+
+/// How long dnsperf may take beyond its time.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Round trips of single queries while dnsperf asks at half of the rate that it gets flat out.
+pub(crate) fn half_load(target: &Target<'_>, secs: u64, singles: usize) -> Result<Round> {
+    let flat = command(target, None, secs)?;
+    let flat = said(&target.site.client.run(&flat)?.stdout)?;
+    let half = command(target, Some(flat.per_sec / 2.0), secs + 1)?;
+    let generator = target.site.client.spawn(&half)?;
+    let round = single(target, Load::Half, singles / 10);
+    let finished = generator.finish(LIMIT)?;
+    let said = said(&finished.stdout)?;
+    let mut round = round?;
+    round.figures.insert(Figure::Rate, said.per_sec);
+    round.figures.insert(Figure::MeanUs, said.mean_us);
+    round.command = format!("{}; beside it {}", command_line(&half), round.command);
+    Ok(round)
+}
+
+fn command(target: &Target<'_>, rate: Option<f64>, secs: u64) -> Result<Command> {
+    let dnsperf = peers::command("dnsperf")?;
+    let mut command = Command::new("taskset");
+    command
+        .args(["-c", &CLIENT_CORE.to_string()])
+        .arg(dnsperf.get_program());
+    for (name, value) in dnsperf.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    command.args(["-s", &Site::address(target.case.v6).to_string(), "-d"]);
+    command.arg(&target.queries.dnsperf);
+    command.args(["-l", &secs.to_string(), "-c", "8", "-T", "1", "-q", "64"]);
+    if let Some(rate) = rate {
+        command.args(["-Q", &format!("{rate:.0}")]);
+    }
+    Ok(command)
+}
+
+fn said(text: &str) -> Result<DnsPerf> {
+    let value = |label: &str| -> Option<f64> {
+        let line = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(label))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    let (Some(per_sec), Some(mean)) = (value("Queries per second:"), value("Average Latency (s):"))
+    else {
+        bail!("dnsperf said {text:?}");
+    };
+    Some(DnsPerf {
+        per_sec,
+        mean_us: mean * 1e6,
+    })
+    .filter(|said| said.per_sec > 0.0)
+    .context("dnsperf got no answer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_summary_is_understood() {
+        let text = "Statistics:\n\n  Queries sent:         10\n  Queries per second:   5000.5\n\n  Average Latency (s):  0.000250 (min 0.1, max 0.2)\n";
+        let said = said(text).unwrap();
+        assert!((said.per_sec - 5000.5).abs() < 1e-9);
+        assert!((said.mean_us - 250.0).abs() < 1e-6);
+        assert!(super::said("nothing").is_err());
+    }
+}

@@ -1,0 +1,159 @@
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use sluicegate_lab::peers;
+use sluicegate_lab::scene::{CLIENT_V4, CLIENT_V6, LINK};
+
+use super::Target;
+use crate::measure::{Figure, Load, Processors, Round};
+use crate::plan::PACED_PER_SEC;
+use crate::site::{CLIENT_CORE, Site};
+
+/// The rate that no server here can answer.
+const FLAT_PER_SEC: u32 = 3_000_000;
+/// How long the generator runs before and after what is measured: sockets are set up, queues fill, the last answers come.
+const MARGIN: Duration = Duration::from_millis(300);
+/// How long it may take to read its queries.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+
+/// What kxdpgun says at its end.
+#[derive(Debug, PartialEq)]
+struct Said {
+    queries: u64,
+    replies: u64,
+    replies_per_sec: f64,
+}
+
+/// Asks for `secs` seconds, flat out or paced.
+pub(crate) fn kxdpgun(target: &Target<'_>, load: Load, secs: u64) -> Result<Round> {
+    let rate = if load == Load::Paced {
+        PACED_PER_SEC
+    } else {
+        FLAT_PER_SEC
+    };
+    let command = command(target, rate, secs + 1)?;
+    let outcome = run(target, &command, Duration::from_secs(secs));
+    // It leaves its program on the interface, and the kernel's sockets without packets.
+    target.site.client.ip(&format!("link set {LINK} xdp off"))?;
+    let (said, figures) = outcome?;
+    ensure!(said.replies > 0, "{} got no answer", command_line(&command));
+    Ok(Round {
+        load,
+        figures,
+        command: command_line(&command),
+    })
+}
+
+fn run(
+    target: &Target<'_>,
+    command: &Command,
+    measured: Duration,
+) -> Result<(Said, BTreeMap<Figure, f64>)> {
+    let generator = target.site.client.spawn(command)?;
+    generator.wait_for_line("using interface", READ_LIMIT)?;
+    thread::sleep(MARGIN);
+    let before = Processors::look(target.server.pid())?;
+    thread::sleep(measured);
+    let spent = Processors::look(target.server.pid())?.since(&before);
+    let finished = generator.finish(READ_LIMIT)?;
+    if !finished.success() {
+        bail!("kxdpgun: {}", finished.stderr);
+    }
+    let said =
+        read(&finished.stdout).with_context(|| format!("kxdpgun said {:?}", finished.stdout))?;
+    let answers = said.replies_per_sec * spent.elapsed.as_secs_f64();
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / answers;
+    #[expect(clippy::cast_precision_loss, reason = "numbers of packets are small")]
+    let answered = said.replies as f64 * 100.0 / said.queries as f64;
+    let figures = [
+        (Figure::Rate, said.replies_per_sec),
+        (Figure::AnsweredPercent, answered),
+        (Figure::CpuUs, each(spent.busy)),
+        (Figure::ServerUs, each(spent.server)),
+        (Figure::SoftirqUs, each(spent.softirq)),
+    ];
+    Ok((said, figures.into()))
+}
+
+fn command(target: &Target<'_>, rate: u32, secs: u64) -> Result<Command> {
+    let v6 = target.case.v6;
+    let mac = |end: [u8; 6]| end.map(|byte| format!("{byte:02x}")).join(":");
+    let server_mac = target
+        .site
+        .server
+        .enter(|| sluicegate_xsk::nic::Nic::by_name(LINK))?
+        .link()
+        .mac
+        .context("the server's MAC address")?;
+    let mut command = peers::command("kxdpgun")?;
+    command.args(["-t", &secs.to_string(), "-Q", &rate.to_string()]);
+    command.args(["-F", &format!("{CLIENT_CORE}s0"), "-I", LINK]);
+    command.args([
+        "-L",
+        &mac(target.site.client_end().mac()?),
+        "-R",
+        &mac(server_mac),
+    ]);
+    let local = if v6 { CLIENT_V6 } else { CLIENT_V4 };
+    command
+        .args(["-l", &local.to_string(), "-i"])
+        .arg(&target.queries.kxdpgun);
+    command.arg(Site::address(v6).to_string());
+    Ok(command)
+}
+
+/// The command as a person would write it.
+pub(super) fn command_line(command: &Command) -> String {
+    let program = command.get_program().to_string_lossy();
+    let name = program.rsplit('/').next().unwrap_or_default().to_owned();
+    let arguments = command.get_args().map(|word| {
+        let word = word.to_string_lossy();
+        word.rsplit('/').next().unwrap_or_default().to_owned()
+    });
+    std::iter::once(name)
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn read(text: &str) -> Option<Said> {
+    let line = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
+    let queries = line("total queries:")?;
+    let replies = line("total replies:")?;
+    let first = |line: &str| line.split_whitespace().next()?.parse().ok();
+    let per_sec = replies
+        .split_once('(')?
+        .1
+        .split_once(" pps")?
+        .0
+        .parse()
+        .ok()?;
+    Some(Said {
+        queries: first(queries)?,
+        replies: first(replies)?,
+        replies_per_sec: per_sec,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_summary_is_understood() {
+        let text = "using interface eth0, XDP threads 1, UDP, native mode
+total queries:     449280 (149760 pps)
+total replies:     449279 (149759 pps) (99%)
+average DNS reply size: 70 B
+";
+        let said = Said {
+            queries: 449_280,
+            replies: 449_279,
+            replies_per_sec: 149_759.0,
+        };
+        assert_eq!(read(text), Some(said));
+    }
+}

@@ -1,0 +1,10 @@
+//! Processors, rounds, and what they gave.
+
+mod affinity;
+mod machine;
+mod processors;
+mod results;
+
+pub(crate) use affinity::pin_thread;
+pub(crate) use processors::Processors;
+pub(crate) use results::{CaseResult, Figure, Load, Machine, Results, Round, Row, Spread};

@@ -1,0 +1,257 @@
+//! The cases, and who runs in which.
+
+use crate::contender::Contender;
+use crate::data::{Draw, Kind, Queries};
+use crate::measure::Load;
+
+/// What is measured of which servers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) content: Content,
+    pub(crate) queries: Queries,
+    pub(crate) v6: bool,
+    pub(crate) queues: u32,
+    pub(crate) loads: &'static [Load],
+    pub(crate) contenders: &'static [Contender],
+    /// Only with `BENCH=full`.
+    pub(crate) full_only: bool,
+}
+
+/// Where the answers come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// The upstream, once; then the cache. Servers without a cache have a zone.
+    Cached,
+    /// Local data, or a zone.
+    Local,
+    /// Nobody may ask; servers without access control are asked about what they do not serve.
+    Refused,
+}
+
+/// How long a run takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Effort {
+    /// Some minutes.
+    Quick,
+    /// All cases, more and longer rounds.
+    Full,
+    /// Only to see that everything runs.
+    Smoke,
+}
+
+impl Effort {
+    pub(crate) fn rounds(self) -> usize {
+        match self {
+            Self::Smoke => 1,
+            Self::Quick => 3,
+            Self::Full => 7,
+        }
+    }
+
+    /// How long one load lasts in seconds.
+    pub(crate) fn secs(self) -> u64 {
+        match self {
+            Self::Smoke => 1,
+            Self::Quick => 2,
+            Self::Full => 4,
+        }
+    }
+
+    /// How many single queries a round has.
+    pub(crate) fn singles(self) -> usize {
+        match self {
+            Self::Smoke => 2_000,
+            Self::Quick => 20_000,
+            Self::Full => 50_000,
+        }
+    }
+}
+
+/// The rate of [`Load::Paced`], in queries per second.
+pub(crate) const PACED_PER_SEC: u32 = 150_000;
+
+const FLAT: &[Load] = &[Load::Flat];
+const BOTH: &[Load] = &[Load::Flat, Load::Paced];
+const LATENCY: &[Load] = &[Load::Single, Load::Half];
+
+use Contender::{
+    Dnsdist, Echo, KnotUdp, KnotXdp, Recursor, Reflector, SluicegateBusyPoll, SluicegateKernel,
+    SluicegateXdp, Unbound,
+};
+
+const EVERYONE: &[Contender] = &[
+    Reflector,
+    Echo,
+    SluicegateXdp,
+    SluicegateKernel,
+    KnotXdp,
+    KnotUdp,
+    Unbound,
+    Dnsdist,
+    Recursor,
+];
+const SERVERS: &[Contender] = &[
+    SluicegateXdp,
+    SluicegateKernel,
+    KnotXdp,
+    KnotUdp,
+    Unbound,
+    Dnsdist,
+    Recursor,
+];
+const LOCALS: &[Contender] = &[SluicegateXdp, SluicegateKernel, KnotXdp, KnotUdp, Unbound];
+const CACHES: &[Contender] = &[SluicegateXdp, SluicegateKernel, Unbound, Dnsdist, Recursor];
+const LATENT: &[Contender] = &[
+    SluicegateXdp,
+    SluicegateBusyPoll,
+    SluicegateKernel,
+    KnotXdp,
+    KnotUdp,
+    Unbound,
+    Dnsdist,
+    Recursor,
+];
+const SIZES: &[Contender] = &[SluicegateXdp, KnotXdp, Unbound];
+
+const HITS: Case = Case {
+    name: "hits",
+    title: "Hits of 10,000 names",
+    content: Content::Cached,
+    queries: Queries {
+        names: 10_000,
+        draw: Draw::Uniform,
+        kind: Kind::Known,
+        fresh_percent: 0,
+        dnssec_percent: 0,
+    },
+    v6: false,
+    queues: 1,
+    loads: BOTH,
+    contenders: EVERYONE,
+    full_only: false,
+};
+
+const fn sized(name: &'static str, title: &'static str, names: u32, draw: Draw) -> Case {
+    Case {
+        name,
+        title,
+        queries: Queries {
+            names,
+            draw,
+            ..HITS.queries
+        },
+        contenders: SIZES,
+        full_only: names > 100_000,
+        ..HITS
+    }
+}
+
+/// All cases, in the order they are run and shown.
+pub(crate) const CASES: [Case; 15] = [
+    HITS,
+    Case {
+        name: "latency",
+        title: "Round trips: one query at a time, and at half load",
+        loads: LATENCY,
+        contenders: LATENT,
+        ..HITS
+    },
+    Case {
+        name: "local",
+        title: "Local data, 10,000 names",
+        content: Content::Local,
+        contenders: LOCALS,
+        loads: FLAT,
+        ..HITS
+    },
+    Case {
+        name: "refused",
+        title: "REFUSED for all",
+        content: Content::Refused,
+        contenders: LOCALS,
+        loads: FLAT,
+        ..HITS
+    },
+    Case {
+        name: "hits-90",
+        title: "90 % hits, 10 % of the upstream",
+        queries: Queries {
+            fresh_percent: 10,
+            ..HITS.queries
+        },
+        contenders: CACHES,
+        loads: FLAT,
+        ..HITS
+    },
+    Case {
+        name: "dnssec-ok",
+        title: "Hits, half of the queries with DO",
+        queries: Queries {
+            dnssec_percent: 50,
+            ..HITS.queries
+        },
+        contenders: LOCALS,
+        ..HITS
+    },
+    Case {
+        name: "ipv6",
+        title: "Hits over IPv6",
+        v6: true,
+        contenders: LOCALS,
+        ..HITS
+    },
+    Case {
+        name: "large",
+        title: "Hits of 1,200 bytes",
+        queries: Queries {
+            kind: Kind::Large,
+            ..HITS.queries
+        },
+        contenders: LOCALS,
+        ..HITS
+    },
+    Case {
+        name: "two-queues",
+        title: "Hits over two queues, both processors shared with the generator",
+        queues: 2,
+        contenders: SERVERS,
+        loads: FLAT,
+        ..HITS
+    },
+    sized("names-1k", "1,000 names, uniform", 1_000, Draw::Uniform),
+    sized(
+        "names-100k",
+        "100,000 names, uniform",
+        100_000,
+        Draw::Uniform,
+    ),
+    sized(
+        "names-100k-zipf",
+        "100,000 names, Zipf",
+        100_000,
+        Draw::Zipf,
+    ),
+    sized(
+        "names-1m",
+        "1,000,000 names, uniform",
+        1_000_000,
+        Draw::Uniform,
+    ),
+    sized(
+        "names-1m-zipf",
+        "1,000,000 names, Zipf",
+        1_000_000,
+        Draw::Zipf,
+    ),
+    Case {
+        contenders: &[SluicegateXdp],
+        ..sized(
+            "names-10m-zipf",
+            "10,000,000 names, Zipf",
+            10_000_000,
+            Draw::Zipf,
+        )
+    },
+];

@@ -1,0 +1,171 @@
+//! Runs the cases.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::contender::{Contender, Running};
+use crate::data::QueryFile;
+use crate::load::{Target, check, half_load, kxdpgun, single, warm};
+use crate::measure::{CaseResult, Load, Machine, Results, Round, Row};
+use crate::plan::{CASES, Case, Effort};
+use crate::report::say;
+use crate::site::{Folder, Site};
+
+/// What shall be run.
+pub(crate) struct Choice {
+    pub(crate) effort: Effort,
+    /// All that the effort allows if empty.
+    pub(crate) cases: Vec<String>,
+    /// All if empty.
+    pub(crate) only: Vec<String>,
+}
+
+/// A contender that is ready, or why it is not.
+struct Ready {
+    contender: Contender,
+    outcome: Result<(Site, Running)>,
+}
+
+/// Runs the chosen cases; the results are saved after each.
+pub(crate) fn run(choice: &Choice, out: &Path) -> Result<()> {
+    fs::create_dir_all(out)?;
+    for wanted in &choice.cases {
+        ensure!(
+            CASES.iter().any(|case| case.name == wanted),
+            "there is no case {wanted:?}: see `bench cases`"
+        );
+    }
+    let mut results = Results {
+        machine: Machine::look(choice.effort)?,
+        cases: Vec::new(),
+        in_process: std::collections::BTreeMap::new(),
+    };
+    for case in CASES.iter().filter(|case| choice.takes(case)) {
+        say(&format!("\n{}: {}", case.name, case.title));
+        results.cases.push(run_case(choice, case)?);
+        results.save(&out.join("results.json"))?;
+    }
+    Ok(())
+}
+
+impl Choice {
+    fn takes(&self, case: &Case) -> bool {
+        if self.cases.is_empty() {
+            return self.effort == Effort::Full || !case.full_only;
+        }
+        self.cases.iter().any(|wanted| wanted == case.name)
+    }
+
+    fn takes_contender(&self, contender: Contender) -> bool {
+        self.only.is_empty()
+            || self
+                .only
+                .iter()
+                .any(|part| contender.label().contains(part.as_str()))
+    }
+}
+
+fn run_case(choice: &Choice, case: &Case) -> Result<CaseResult> {
+    let folder = Folder::new()?;
+    let queries = case.queries.write(folder.path(), case.name)?;
+    let chosen = case
+        .contenders
+        .iter()
+        .filter(|contender| choice.takes_contender(**contender));
+    let ready: Vec<Ready> = chosen.map(|contender| prepare(*contender, case)).collect();
+    let mut rows: Vec<Row> = ready.iter().map(Ready::row).collect();
+    // Round by round, so that what disturbs the machine for a while disturbs all alike.
+    for round in 0..choice.effort.rounds() {
+        for (ready, row) in ready.iter().zip(&mut rows) {
+            for load in case.loads {
+                if let Some(target) = ready.target(case, &queries) {
+                    match measure(&target, *load, choice.effort) {
+                        Ok(measured) => {
+                            say(&line(round, ready.contender, &measured));
+                            row.rounds.push(measured);
+                        }
+                        Err(error) => say(&format!("  {}: {error:#}", ready.contender.label())),
+                    }
+                }
+            }
+        }
+    }
+    Ok(CaseResult {
+        name: case.name.to_owned(),
+        title: case.title.to_owned(),
+        names: case.queries.names,
+        rows,
+    })
+}
+
+/// Starts a contender, fills its cache and looks whether it answers rightly.
+fn prepare(contender: Contender, case: &Case) -> Ready {
+    let started = || -> Result<(Site, Running)> {
+        let site = Site::new(case.queues)?;
+        let server = contender.start(case, &site)?;
+        if !contender.is_limit() {
+            check(case, &site)?;
+            if contender.is_cache() && case.content == crate::plan::Content::Cached {
+                warm(case, &site).context("filling the cache")?;
+            }
+        }
+        Ok((site, server))
+    };
+    let outcome = started();
+    if let Err(error) = &outcome {
+        say(&format!(
+            "  {} is not measured: {error:#}",
+            contender.label()
+        ));
+    }
+    Ready { contender, outcome }
+}
+
+impl Ready {
+    fn row(&self) -> Row {
+        Row {
+            contender: self.contender.label().to_owned(),
+            missing: self
+                .outcome
+                .as_ref()
+                .err()
+                .map(|error| format!("{error:#}")),
+            rounds: Vec::new(),
+        }
+    }
+
+    fn target<'a>(&'a self, case: &'a Case, queries: &'a QueryFile) -> Option<Target<'a>> {
+        let (site, server) = self.outcome.as_ref().ok()?;
+        Some(Target {
+            case,
+            site,
+            server,
+            queries,
+        })
+    }
+}
+
+fn measure(target: &Target<'_>, load: Load, effort: Effort) -> Result<Round> {
+    match load {
+        Load::Flat | Load::Paced => kxdpgun(target, load, effort.secs()),
+        Load::Single => single(target, load, effort.singles()),
+        Load::Half => half_load(target, effort.secs(), effort.singles()),
+    }
+}
+
+fn line(round: usize, contender: Contender, measured: &Round) -> String {
+    let figures: Vec<String> = measured
+        .figures
+        .iter()
+        .map(|(figure, value)| format!("{figure:?} {value:.2}"))
+        .collect();
+    format!(
+        "  {} {} {:?}: {}",
+        round + 1,
+        contender.label(),
+        measured.load,
+        figures.join(", ")
+    )
+}

@@ -12,8 +12,8 @@
 //! # Readers and writers
 //!
 //! Readers take no lock and never wait: they read the set's sequence word, the entry, and the sequence
-//! word again. All memory is `AtomicU64` read and written relaxed, ordered by the fences of
-//! [`seqlock`], so that a torn read is a wrong value, never undefined behaviour, and is thrown away. A
+//! word again. All memory is `AtomicU64` read and written relaxed, ordered by the fences of `seqlock`, so
+//! that a torn read is a wrong value, never undefined behaviour, and is thrown away. A
 //! reader that finds a set busy again and again reports a miss.
 //!
 //! Any thread may write. The low bit of the sequence word is the writers' lock for that set; a writer

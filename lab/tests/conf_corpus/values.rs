@@ -125,8 +125,9 @@ fn later_refused(arg: Arg, value: &str) -> bool {
         | Arg::Upstream
         | Arg::UpstreamHost
         | Arg::WordsOf(_)
-        | Arg::Ports => true,
-        Arg::Record | Arg::Reverse => true,
+        | Arg::Ports
+        | Arg::Record
+        | Arg::Reverse => true,
         Arg::Port => !(1..=65_535).contains(&number.unwrap_or(0)),
         Arg::Positive | Arg::Date | Arg::Within { .. } | Arg::Number | Arg::NumberOrNothing => {
             number.is_some_and(|number| {

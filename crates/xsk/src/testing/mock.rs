@@ -212,6 +212,14 @@ impl MockKernel {
         self.forge_completion(address)
     }
 
+    /// Whether the kernel says that it must be woken for transmission; it does at first. It never transmits unwoken, so
+    /// that saying no is a lost wake-up.
+    pub fn need_wakeup(&self, needed: bool) {
+        let state = self.state();
+        let flags = state.tx.memory().flags();
+        flags.store(u32::from(needed), Ordering::Relaxed);
+    }
+
     /// While paused, calls answer that the interface is down.
     pub fn pause(&self, paused: bool) {
         self.state().paused = paused;
@@ -297,6 +305,8 @@ impl State {
     }
 
     fn push_rx(&mut self, address: u64, len: u32, right: bool) {
+        let waiting = self.rx.outstanding();
+        forget_taken(&mut self.rx_right, waiting);
         self.rx_right.push_back(right);
         self.rx.push(Descriptor {
             address,
@@ -307,6 +317,8 @@ impl State {
     }
 
     fn push_completion(&mut self, address: u64, right: bool) {
+        let waiting = self.completion.outstanding();
+        forget_taken(&mut self.completion_right, waiting);
         self.completion_right.push_back(right);
         self.completion.push(address);
         self.completion.publish();
@@ -388,11 +400,15 @@ impl State {
     }
 }
 
-/// How many of the `waiting` entries last put into a ring are right ones; forgets the others.
+/// How many of the `waiting` entries last put into a ring are right ones.
 fn right(entries: &mut VecDeque<bool>, waiting: u32) -> u32 {
+    forget_taken(entries, waiting);
+    entries.iter().filter(|right| **right).count() as u32
+}
+
+fn forget_taken(entries: &mut VecDeque<bool>, waiting: u32) {
     let taken = entries.len().saturating_sub(waiting as usize);
     entries.drain(..taken);
-    entries.iter().filter(|right| **right).count() as u32
 }
 
 impl Kernel for MockKernel {

@@ -5,6 +5,8 @@
 //! was given, and complains about a frame that it is given twice.
 
 #[cfg(test)]
+mod allocation;
+#[cfg(test)]
 mod census;
 #[cfg(test)]
 mod faults;

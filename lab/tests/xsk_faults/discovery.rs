@@ -103,21 +103,21 @@ pub(crate) fn caps() -> Result<()> {
             );
         }
         ensure!(nic::links()?.len() == 6, "{:?}", nic::links()?);
-        let addresses = nic::addresses()?;
-        let has = |ip: &str, prefix_len| {
-            let ip: IpAddr = ip.parse().expect("an address");
-            addresses
-                .iter()
-                .any(|address| (address.ip, address.prefix_len) == (ip, prefix_len))
-        };
-        ensure!(
-            has("10.11.9.1", 24) && has("fd00:9::1", 64) && has("127.0.0.1", 8),
-            "{addresses:?}"
-        );
+        has_addresses()?;
         let _attached = load()?.attach(&nic, AttachMode::Native)?;
         ensure!(nic.refresh()?.link().xdp.is_some());
         Ok(())
     })
+}
+
+fn has_addresses() -> Result<()> {
+    let addresses = nic::addresses()?;
+    for (ip, prefix_len) in [("10.11.9.1", 24), ("fd00:9::1", 64), ("127.0.0.1", 8)] {
+        let ip: IpAddr = ip.parse()?;
+        let is_it = |address: &nic::Address| (address.ip, address.prefix_len) == (ip, prefix_len);
+        ensure!(addresses.iter().any(is_it), "no {ip}: {addresses:?}");
+    }
+    Ok(())
 }
 
 pub(crate) fn monitor() -> Result<()> {

@@ -12,14 +12,19 @@ mod scene;
 
 use std::process::ExitCode;
 
-use sluicegate_lab::harness::suite;
+use sluicegate_lab::harness::{Suite, suite};
 use sluicegate_lab::needs;
 
 fn main() -> ExitCode {
     if let Some(code) = child::main() {
         return code;
     }
-    suite("xsk_faults")
+    faults(discoveries(echoes(suite("xsk_faults")))).run()
+}
+
+/// What goes right.
+fn echoes(suite: Suite) -> Suite {
+    suite
         .test("echo_on_several_queues", needs![Root, Netns], rings::echo)
         .test(
             "echo_in_generic_mode",
@@ -36,6 +41,12 @@ fn main() -> ExitCode {
             needs![Root, Netns],
             rings::local_packets,
         )
+}
+
+/// The fault list.
+#[expect(clippy::too_many_lines, reason = "a flat table")]
+fn faults(suite: Suite) -> Suite {
+    suite
         .test(
             "row_01_interface_deleted",
             needs![Root, Netns],
@@ -118,6 +129,11 @@ fn main() -> ExitCode {
             needs![Root, Netns],
             neighbours::wrong_socket,
         )
+}
+
+/// What is there.
+fn discoveries(suite: Suite) -> Suite {
+    suite
         .test(
             "nic_queries_need_no_privileges",
             needs![Root, Netns],
@@ -133,5 +149,4 @@ fn main() -> ExitCode {
             needs![Root, Netns],
             discovery::monitor,
         )
-        .run()
 }

@@ -51,7 +51,6 @@ pub(crate) fn fifty_restarts() -> Result<()> {
     let hosts = Hosts::new()?;
     let _ends = hosts.join(1)?;
     let client = hosts.connect()?;
-    let mut retried = 0;
     for round in 0..50u32 {
         let start = Instant::now();
         let mut server = hosts.serve(1, |builder| builder)?;
@@ -60,14 +59,9 @@ pub(crate) fn fifty_restarts() -> Result<()> {
             took < Duration::from_secs(2),
             "restart {round} took {took:?}"
         );
-        retried += u32::from(took > Duration::from_millis(5));
         server.echo_once(&client, &round.to_be_bytes())?;
         server.check()?;
     }
-    ensure!(
-        retried > 0,
-        "no bind had to be tried again: is this still needed?"
-    );
     Ok(())
 }
 

@@ -11,6 +11,12 @@ use sluicegate_xsk::{BindError, Ladder, Mode, QueueBuilder, Rung, RungFailure, n
 
 use crate::scene::{FRAMES, Hosts, PATIENCE, SERVER, load, reflect};
 
+/// Longer than any wait may last.
+const LONG: Duration = Duration::from_mins(1);
+
+/// A change to the options of a queue.
+type Adjust = fn(QueueBuilder) -> QueueBuilder;
+
 /// Thousands of echoes over several queues, each of them right, and every frame accounted for.
 pub(crate) fn echo() -> Result<()> {
     let hosts = Hosts::new()?;
@@ -59,7 +65,7 @@ pub(crate) fn echo_large() -> Result<()> {
     ensure!(server.queues[0].max_frame_bytes() == 3000 + 14 + 8);
     let client = hosts.connect()?;
     for len in [1, 1472, 2000, 2972] {
-        let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        let payload: Vec<u8> = (0..len).map(|i: u32| i.to_be_bytes()[3]).collect();
         server.echo_once(&client, &payload)?;
     }
     // A reply longer than the request, up to the limit; and one byte more is refused.
@@ -108,10 +114,10 @@ pub(crate) fn local_packets() -> Result<()> {
     let (reader, mut writer) = std::io::pipe()?;
     std::io::Write::write_all(&mut writer, b"!")?;
     let start = Instant::now();
-    let woken = queue.idle(Duration::from_secs(60), Some(reader.as_fd()))?;
+    let woken = queue.idle(LONG, Some(reader.as_fd()))?;
     ensure!(woken.wake && !woken.rx, "{woken:?}");
     let (quiet, _writer) = std::io::pipe()?;
-    let woken = queue.idle(Duration::from_secs(60), Some(quiet.as_fd()))?;
+    let woken = queue.idle(LONG, Some(quiet.as_fd()))?;
     ensure!(!woken.wake && !woken.rx, "{woken:?}");
     ensure!(
         start.elapsed() < Duration::from_secs(2),
@@ -119,7 +125,7 @@ pub(crate) fn local_packets() -> Result<()> {
     );
     client.send(b"wake up")?;
     let end = Instant::now() + PATIENCE;
-    while !queue.idle(Duration::from_secs(60), None)?.rx {
+    while !queue.idle(LONG, None)?.rx {
         ensure!(Instant::now() < end, "the packet woke nobody");
     }
     server.check()
@@ -277,7 +283,6 @@ pub(crate) fn ladder() -> Result<()> {
 /// Options that can't be had are refused with their reason.
 fn refusals(hosts: &Hosts) -> Result<()> {
     let server = hosts.serve(1, |builder| builder)?;
-    type Adjust = fn(QueueBuilder) -> QueueBuilder;
     let open = |queue, adjust: Adjust| hosts.open(&server.xsks, queue, adjust).err();
     let none = open(2, |builder| builder);
     ensure!(

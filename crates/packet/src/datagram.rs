@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 
 use crate::checksum::Sum;
@@ -59,35 +59,44 @@ impl Datagram {
     ///
     /// A UDP checksum must be right, or be absent (IPv4 only), or be exactly the pseudo-header's sum: so it stands
     /// in packets whose sender left the rest to hardware (`CHECKSUM_PARTIAL`), as local and veth senders do.
+    #[expect(
+        clippy::inline_always,
+        reason = "called once, where its parts can stay in registers"
+    )]
+    #[inline(always)]
     pub fn parse(frame: &[u8]) -> Result<Self, Reject> {
         let (ip, ethertype) = skip_ethernet(frame)?;
         if frame[0] & GROUP_BIT != 0 {
             return Err(Reject::Destination);
         }
-        let datagram = match ethertype {
-            0x0800 => Self::parse_ipv4(frame, ip)?,
-            0x86dd => Self::parse_ipv6(frame, ip)?,
-            _ => return Err(Reject::Ethertype),
-        };
-        datagram.check_udp(frame)?;
-        Ok(datagram)
+        match ethertype {
+            0x0800 => Self::parse_ipv4(frame, ip),
+            0x86dd => Self::parse_ipv6(frame, ip),
+            _ => Err(Reject::Ethertype),
+        }
     }
 
+    #[expect(clippy::inline_always, reason = "called once")]
+    #[inline(always)]
     fn parse_ipv4(frame: &[u8], ip: usize) -> Result<Self, Reject> {
-        let header = frame[ip..]
-            .first_chunk::<IPV4_BYTES>()
+        let (header, rest) = frame
+            .get(ip..)
+            .and_then(<[u8]>::split_first_chunk::<IPV4_BYTES>)
             .ok_or(Reject::Short)?;
         let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        if header[0] != 0x45 || total < IPV4_BYTES + UDP_BYTES || total > frame.len() - ip {
-            return Err(Reject::IpHeader);
-        }
+        let udp = total
+            .checked_sub(IPV4_BYTES)
+            .and_then(|len| Segment::cut(rest, len))
+            .filter(|_| header[0] == 0x45)
+            .ok_or(Reject::IpHeader)?;
         if u16::from_be_bytes([header[6], header[7]]) & FRAGMENT_MASK != 0 {
             return Err(Reject::Fragment);
         }
         if header[9] != PROTOCOL_UDP {
             return Err(Reject::Protocol);
         }
-        if Sum::default().octets(header).fold() != 0xffff {
+        let addresses = Sum::default().octets(&header[12..]);
+        if addresses.octets(&header[..12]).fold() != 0xffff {
             return Err(Reject::Checksum);
         }
         if matches!(header[12], 0 | 127 | 224..) || header[12..16] == header[16..20] {
@@ -96,23 +105,25 @@ impl Datagram {
         if header[16] >= 224 {
             return Err(Reject::Destination);
         }
-        let payload_len = (total - IPV4_BYTES - UDP_BYTES) as u16;
+        udp.check(addresses, false)?;
         Ok(Self {
             ip: ip as u8,
             udp: (ip + IPV4_BYTES) as u8,
-            payload_len,
+            payload_len: udp.payload.len() as u16,
             is_ipv6: false,
         })
     }
 
+    #[inline(never)]
     fn parse_ipv6(frame: &[u8], ip: usize) -> Result<Self, Reject> {
-        let header = frame[ip..]
-            .first_chunk::<IPV6_BYTES>()
+        let (header, rest) = frame
+            .get(ip..)
+            .and_then(<[u8]>::split_first_chunk::<IPV6_BYTES>)
             .ok_or(Reject::Short)?;
         let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        if header[0] >> 4 != 6 || len < UDP_BYTES || len > frame.len() - ip - IPV6_BYTES {
-            return Err(Reject::IpHeader);
-        }
+        let udp = Segment::cut(rest, len)
+            .filter(|_| header[0] >> 4 == 6)
+            .ok_or(Reject::IpHeader)?;
         if header[6] != PROTOCOL_UDP {
             return Err(Reject::Protocol);
         }
@@ -124,49 +135,13 @@ impl Datagram {
         if destination[0] == 0xff {
             return Err(Reject::Destination);
         }
-        let payload_len = (len - UDP_BYTES) as u16;
+        udp.check(Sum::default().octets(&header[8..]), true)?;
         Ok(Self {
             ip: ip as u8,
             udp: (ip + IPV6_BYTES) as u8,
-            payload_len,
+            payload_len: udp.payload.len() as u16,
             is_ipv6: true,
         })
-    }
-
-    fn check_udp(self, frame: &[u8]) -> Result<(), Reject> {
-        let udp = self.udp_segment(frame);
-        if u16::from_be_bytes([udp[4], udp[5]]) != udp.len() as u16 || udp[..2] == [0, 0] {
-            return Err(Reject::Udp);
-        }
-        let checksum = [udp[6], udp[7]];
-        let pseudo = self.pseudo_header(frame);
-        let right = pseudo.octets(udp).fold() == 0xffff && checksum != [0, 0];
-        let partial = checksum == pseudo.fold().to_ne_bytes();
-        let absent = checksum == [0, 0] && !self.is_ipv6;
-        if right || partial || absent {
-            Ok(())
-        } else {
-            Err(Reject::Checksum)
-        }
-    }
-
-    /// UDP header and payload.
-    pub(crate) fn udp_segment(self, frame: &[u8]) -> &[u8] {
-        &frame[usize::from(self.udp)..self.payload().end]
-    }
-
-    /// The sum of the pseudo-header: addresses, protocol, UDP length (RFC 768; RFC 8200, 8.1).
-    pub(crate) fn pseudo_header(self, frame: &[u8]) -> Sum {
-        Sum::default()
-            .octets(&frame[self.addresses()])
-            .word(u16::from(PROTOCOL_UDP))
-            .word(self.payload_len + UDP_BYTES as u16)
-    }
-
-    /// Source and destination address, one behind the other.
-    pub(crate) fn addresses(self) -> Range<usize> {
-        let len = if self.is_ipv6 { 32 } else { 8 };
-        usize::from(self.udp) - len..usize::from(self.udp)
     }
 
     /// Where the UDP payload stands in the frame.
@@ -191,32 +166,83 @@ impl Datagram {
     }
 
     /// Who sent it.
+    #[inline]
     pub fn source(self, frame: &[u8]) -> SocketAddr {
-        let addresses = &frame[self.addresses()];
-        self.socket_addr(frame, &addresses[..addresses.len() / 2], 0)
+        self.party(frame, 0)
     }
 
     /// To whom.
+    #[inline]
     pub fn destination(self, frame: &[u8]) -> SocketAddr {
-        let addresses = &frame[self.addresses()];
-        self.socket_addr(frame, &addresses[addresses.len() / 2..], 2)
+        self.party(frame, 1)
     }
 
-    fn socket_addr(self, frame: &[u8], address: &[u8], port_at: usize) -> SocketAddr {
-        let ip = match (<[u8; 4]>::try_from(address), <[u8; 16]>::try_from(address)) {
-            (Ok(octets), _) => IpAddr::V4(Ipv4Addr::from(octets)),
-            (_, Ok(octets)) => IpAddr::V6(Ipv6Addr::from(octets)),
-            _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        };
-        let port = usize::from(self.udp) + port_at;
-        SocketAddr::new(ip, u16::from_be_bytes([frame[port], frame[port + 1]]))
+    /// The sender is number 0, the receiver number 1.
+    #[inline]
+    fn party(self, frame: &[u8], number: usize) -> SocketAddr {
+        let udp = usize::from(self.udp);
+        let port = u16::from_be_bytes(octets_at(frame, udp + 2 * number));
+        if self.is_ipv6 {
+            let octets: [u8; 16] = octets_at(frame, udp - 32 + 16 * number);
+            SocketAddr::new(Ipv6Addr::from(octets).into(), port)
+        } else {
+            let octets: [u8; 4] = octets_at(frame, udp - 8 + 4 * number);
+            SocketAddr::new(Ipv4Addr::from(octets).into(), port)
+        }
+    }
+}
+
+/// So many octets of a frame from `at` on.
+#[inline]
+fn octets_at<const N: usize>(frame: &[u8], at: usize) -> [u8; N] {
+    *frame[at..]
+        .first_chunk()
+        .expect("a frame as long as the one that was parsed")
+}
+
+/// A UDP header and its payload.
+#[derive(Clone, Copy)]
+struct Segment<'a> {
+    header: &'a [u8; UDP_BYTES],
+    payload: &'a [u8],
+}
+
+impl<'a> Segment<'a> {
+    /// The first `len` octets, if there are so many and a header fits into them.
+    #[inline]
+    fn cut(octets: &'a [u8], len: usize) -> Option<Self> {
+        let (header, payload) = octets.get(..len)?.split_first_chunk()?;
+        Some(Self { header, payload })
     }
 
-    /// The same datagram with a payload of another length.
-    pub(crate) fn with_payload(self, payload_len: usize) -> Self {
-        Self {
-            payload_len: payload_len as u16,
-            ..self
+    /// Checks length, source port and checksum; `addresses` is the sum of the IP addresses.
+    ///
+    /// The pseudo-header is addresses, protocol and UDP length (RFC 768; RFC 8200, 8.1).
+    #[expect(
+        clippy::inline_always,
+        reason = "what it is made of is in registers where it is called"
+    )]
+    #[inline(always)]
+    fn check(self, addresses: Sum, is_ipv6: bool) -> Result<(), Reject> {
+        let Self { header, payload } = self;
+        let len = (UDP_BYTES + payload.len()) as u16;
+        if u16::from_be_bytes([header[4], header[5]]) != len || header[..2] == [0, 0] {
+            return Err(Reject::Udp);
+        }
+        let checksum = [header[6], header[7]];
+        if checksum == [0, 0] {
+            return if is_ipv6 {
+                Err(Reject::Checksum)
+            } else {
+                Ok(())
+            };
+        }
+        let pseudo = addresses.numbers([u16::from(PROTOCOL_UDP), len]);
+        let right = pseudo.octets(header).octets(payload).fold() == 0xffff;
+        if right || checksum == pseudo.fold().to_ne_bytes() {
+            Ok(())
+        } else {
+            Err(Reject::Checksum)
         }
     }
 }

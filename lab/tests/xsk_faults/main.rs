@@ -37,6 +37,11 @@ fn echoes(suite: Suite) -> Suite {
             rings::echo_large,
         )
         .test(
+            "echo_by_busy_polling",
+            needs![Root, Netns],
+            rings::busy_poll,
+        )
+        .test(
             "local_packets_and_wake_ups",
             needs![Root, Netns],
             rings::local_packets,

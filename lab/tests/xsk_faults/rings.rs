@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use sluicegate_xsk::nic::Nic;
 use sluicegate_xsk::prog::AttachMode;
-use sluicegate_xsk::{BindError, Ladder, Mode, QueueBuilder, Rung, RungFailure, negotiate};
+use sluicegate_xsk::{
+    BindError, BusyPoll, Ladder, Mode, QueueBuilder, Rung, RungFailure, negotiate,
+};
 
 use crate::scene::{FRAMES, Hosts, PATIENCE, SERVER, load, reflect};
 
@@ -52,6 +54,26 @@ pub(crate) fn echo_generic() -> Result<()> {
     for round in 0..100u32 {
         server.echo_once(&client, &round.to_be_bytes())?;
     }
+    server.check()
+}
+
+/// Busy polling is taken and does no harm. Whether it drives the device depends on kernel and driver (veth: no).
+pub(crate) fn busy_poll() -> Result<()> {
+    let hosts = Hosts::new()?;
+    let _ends = hosts.join(1)?;
+    let options: Adjust = |builder| {
+        builder.busy_poll(BusyPoll::On {
+            usecs: 20,
+            budget: 64,
+        })
+    };
+    let mut server = hosts.serve(1, options)?;
+    let client = hosts.connect()?;
+    for round in 0..100u32 {
+        server.echo_once(&client, &round.to_be_bytes())?;
+    }
+    let queue = &server.queues[0];
+    ensure!(queue.counters().kicks_rx >= 100, "{:?}", queue.counters());
     server.check()
 }
 

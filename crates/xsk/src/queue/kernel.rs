@@ -19,6 +19,8 @@ pub(crate) trait Kernel: Send {
     ) -> Result<(bool, bool), Errno>;
     /// `XDP_STATISTICS`.
     fn statistics(&self) -> Result<XdpStatistics, Errno>;
+    /// `SO_INCOMING_NAPI_ID`: what busy polling drives; 0 if it is not known.
+    fn napi_id(&self) -> u32;
     /// The socket.
     fn fd(&self) -> BorrowedFd<'_>;
 }
@@ -42,6 +44,10 @@ impl Kernel for XdpSocket {
 
     fn statistics(&self) -> Result<XdpStatistics, Errno> {
         Self::statistics(self).map(XdpStatistics::from)
+    }
+
+    fn napi_id(&self) -> u32 {
+        Self::napi_id(self)
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

@@ -283,6 +283,12 @@ impl Queue {
             })
     }
 
+    /// Whether busy polling, if asked for, drives the device: known once a packet has been received. Devices without a
+    /// NAPI instance of their own have no effect to show.
+    pub fn polls_device(&self) -> bool {
+        self.limits.busy_poll && self.outlet.kernel.napi_id() != 0
+    }
+
     /// This queue's own counts.
     pub fn counters(&self) -> &QueueCounters {
         &self.outlet.counters

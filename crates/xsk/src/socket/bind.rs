@@ -132,7 +132,7 @@ fn open_in(
         errno,
     })?;
     let tx_budget = !zero_copy && socket.set_tx_budget(TX_BUDGET.min(plan.tx)).is_ok();
-    let busy_poll_set = match options.busy_poll {
+    let busy_poll = match options.busy_poll {
         BusyPoll::Off => None,
         BusyPoll::On { usecs, budget } => Some(socket.prefer_busy_poll(usecs, budget).is_ok()),
     };
@@ -145,7 +145,6 @@ fn open_in(
     } else {
         Mode::Copy
     };
-    let busy_poll = busy_poll_set.map(|set| set && socket.napi_id() != 0);
     let map = BpfMap::from_fd(map.as_fd()).map_err(|errno| BindError::Os { call: "bpf", errno })?;
     // Only a bound socket may be in the map: packets redirected to another vanish.
     let slot = MapSlot::claim(map, options.queue, &socket)

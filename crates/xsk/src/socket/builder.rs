@@ -93,8 +93,8 @@ pub struct BindReport {
     pub ring_entries: [u32; 4],
     /// Whether one system call may send a whole batch in copy mode (`XDP_MAX_TX_SKB_BUDGET`); 32 packets otherwise.
     pub tx_budget: bool,
-    /// Whether busy polling has an effect: `None` if it was not asked for, `Some(false)` if the device knows no NAPI
-    /// instance for the socket yet, or refuses the options.
+    /// Whether the kernel took the options for busy polling (it wants `CAP_NET_ADMIN`); `None` if it wasn't asked for.
+    /// Whether it has an effect is known after the first packet: [`Queue::polls_device`].
     pub busy_poll: Option<bool>,
 }
 

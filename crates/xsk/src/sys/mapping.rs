@@ -68,9 +68,10 @@ impl Mapping {
         Errno::check(result.into()).map(drop)
     }
 
-    /// Prefers memory of `node` for pages not yet present (`MPOL_PREFERRED`). Call it before [`Mapping::touch`].
+    /// Prefers memory of `node` for pages not yet present, and moves those that are (huge ones) there if possible.
     pub(crate) fn prefer_node(&self, node: u32) -> Result<(), Errno> {
         const MPOL_PREFERRED: libc::c_long = 1;
+        const MPOL_MF_MOVE: libc::c_ulong = 1 << 1;
         const WORD_BITS: u32 = usize::BITS;
         const WORDS: usize = 16;
         let mut mask = [0usize; WORDS];
@@ -88,7 +89,7 @@ impl Mapping {
                 MPOL_PREFERRED,
                 mask.as_ptr(),
                 libc::c_ulong::from(WORD_BITS) * WORDS as libc::c_ulong,
-                0 as libc::c_long,
+                MPOL_MF_MOVE,
             )
         };
         Errno::check(result).map(drop)

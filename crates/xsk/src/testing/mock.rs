@@ -434,6 +434,10 @@ impl Kernel for MockKernel {
         Ok(XdpStatistics::default())
     }
 
+    fn napi_id(&self) -> u32 {
+        0
+    }
+
     fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -131,3 +131,49 @@ fn map(len_bytes: usize, wanted: HugePages) -> Result<(Mapping, bool), Errno> {
     }
     Ok((mapping, false))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Geometry, HugePages, MemoryOptions, Region};
+
+    /// With or without huge pages, every byte of every frame is there; which of the two it was is told.
+    #[test]
+    fn all_frames_are_usable() {
+        let geometry = Geometry::new(1500, 2048, 0).expect("a geometry");
+        for huge_pages in [HugePages::Try, HugePages::Never] {
+            let options = MemoryOptions {
+                huge_pages,
+                numa_node: Some(0),
+            };
+            let (mut region, report) = Region::new(geometry, options).expect("three megabytes");
+            for frame in 0..geometry.frames() {
+                // SAFETY: no kernel and nobody else knows of this memory.
+                let bytes = unsafe { region.bytes_mut(frame, 0..2048) };
+                assert!(bytes.iter().all(|&byte| byte == 0));
+                bytes.fill(frame as u8);
+            }
+            for frame in 0..geometry.frames() {
+                // SAFETY: no kernel and nobody else knows of this memory.
+                let bytes = unsafe { region.bytes(frame, 2000..2048) };
+                assert!(bytes.iter().all(|&byte| byte == frame as u8));
+            }
+            let expected_bytes = if report.huge_pages {
+                4 << 20
+            } else {
+                1500 * 2048
+            };
+            assert_eq!(report.len_bytes, expected_bytes);
+            assert!(!(report.huge_pages && huge_pages == HugePages::Never));
+            assert!(matches!(report.numa_node, None | Some(0)));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "range.end <= ")]
+    fn a_range_over_the_end_of_a_chunk_is_a_fault_of_this_crate() {
+        let geometry = Geometry::new(8, 2048, 0).expect("a geometry");
+        let (mut region, _) = Region::new(geometry, MemoryOptions::default()).expect("16 KiB");
+        // SAFETY: no kernel and nobody else knows of this memory.
+        let _ = unsafe { region.bytes_mut(0, 0..2049) };
+    }
+}

@@ -31,7 +31,7 @@ getPool(''):setCache(newPacketCache({entries}, {{maxTTL=86400, numberOfShards=20
     Running::spawn(setup, &command)
 }
 
-/// PowerDNS Recursor, forwarding to the upstream.
+/// `PowerDNS` Recursor, forwarding to the upstream.
 pub(super) fn recursor(setup: &Setup<'_>) -> Result<Running> {
     let dir = setup.dir.display();
     let entries = u64::from(setup.case.queries.names) * 2;

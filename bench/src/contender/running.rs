@@ -17,7 +17,7 @@ pub(crate) struct Running {
 }
 
 /// How long a server may take to start; some read a zone of a million names first.
-pub(super) const START_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const START_LIMIT: Duration = Duration::from_mins(2);
 
 impl Running {
     pub(super) fn attached(link: AttachedLink) -> Self {

@@ -81,6 +81,7 @@ fn configuration(setup: &Setup<'_>) -> String {
   num-threads: {threads}
   so-reuseport: yes
   chroot: \"\"
+  directory: \"{directory}\"
   username: \"\"
   pidfile: \"\"
   use-syslog: no
@@ -101,6 +102,7 @@ fn configuration(setup: &Setup<'_>) -> String {
   name: \".\"
   forward-addr: {upstream}
 ",
+        directory = setup.dir.display(),
         cache = cache_size(setup),
         upstream = crate::site::UPSTREAM.replace(":53", ""),
     )

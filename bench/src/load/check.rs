@@ -8,7 +8,7 @@ use crate::plan::{Case, Content};
 use crate::site::Site;
 
 /// How long a server may take until it answers at all.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 /// How many names are asked.
 const SAMPLES: usize = 50;

@@ -17,7 +17,7 @@ const FLAT_PER_SEC: u32 = 3_000_000;
 /// How long the generator runs before and after what is measured: sockets are set up, queues fill, the last answers come.
 const MARGIN: Duration = Duration::from_millis(300);
 /// How long it may take to read its queries.
-const READ_LIMIT: Duration = Duration::from_secs(60);
+const READ_LIMIT: Duration = Duration::from_mins(1);
 
 /// What kxdpgun says at its end.
 #[derive(Debug, PartialEq)]
@@ -88,7 +88,13 @@ fn command(target: &Target<'_>, rate: u32, secs: u64) -> Result<Command> {
         .link()
         .mac
         .context("the server's MAC address")?;
-    let mut command = peers::command("kxdpgun")?;
+    let kxdpgun = peers::command("kxdpgun")?;
+    // Its first line says that it has begun, and must not wait in a buffer for the last.
+    let mut command = Command::new("stdbuf");
+    command.arg("-oL").arg(kxdpgun.get_program());
+    for (name, value) in kxdpgun.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
     command.args(["-t", &secs.to_string(), "-Q", &rate.to_string()]);
     command.args(["-F", &format!("{CLIENT_CORE}s0"), "-I", LINK]);
     command.args([
@@ -105,18 +111,16 @@ fn command(target: &Target<'_>, rate: u32, secs: u64) -> Result<Command> {
     Ok(command)
 }
 
-/// The command as a person would write it.
+/// The command as a person would write it: paths without their folders, and without the command that runs it.
 pub(super) fn command_line(command: &Command) -> String {
-    let program = command.get_program().to_string_lossy();
-    let name = program.rsplit('/').next().unwrap_or_default().to_owned();
-    let arguments = command.get_args().map(|word| {
+    let words = command
+        .get_args()
+        .skip_while(|word| !word.to_string_lossy().contains('/'));
+    let words = words.map(|word| {
         let word = word.to_string_lossy();
         word.rsplit('/').next().unwrap_or_default().to_owned()
     });
-    std::iter::once(name)
-        .chain(arguments)
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn read(text: &str) -> Option<Said> {

@@ -7,9 +7,10 @@ use nix::unistd::{SysconfVar, sysconf};
 /// What the processors had done at a moment: `/proc/stat`, and `/proc/PID/stat` of the server and its children.
 pub(crate) struct Processors {
     at: Instant,
-    busy: u64,
+    idle: u64,
     softirq: u64,
     server: u64,
+    cores: u32,
     tick: Duration,
 }
 
@@ -30,6 +31,7 @@ impl Processors {
     /// Looks now. `server` is the number of the server's process; it has none where the kernel itself answers.
     pub(crate) fn look(server: Option<i32>) -> Result<Self> {
         let text = fs::read_to_string("/proc/stat").context("/proc/stat")?;
+        let cores = text.lines().filter(|line| line.starts_with("cpu")).count() - 1;
         let all: Vec<u64> = text
             .lines()
             .next()
@@ -39,13 +41,15 @@ impl Processors {
             .filter_map(|field| field.parse().ok())
             .collect();
         // user, nice, system, idle, iowait, irq, softirq, steal: proc(5).
-        let [user, nice, system, _, _, irq, softirq] =
+        let [_, _, _, idle, iowait, _, softirq] =
             *all.first_chunk().context("the first line of /proc/stat")?;
         let ticks = sysconf(SysconfVar::CLK_TCK)?.context("ticks per second")?;
         Ok(Self {
             at: Instant::now(),
-            busy: user + nice + system + irq + softirq,
+            // Idle time is measured, busy time only sampled at ticks.
+            idle: idle + iowait,
             softirq,
+            cores: u32::try_from(cores)?,
             server: server.map_or(0, tree_ticks),
             tick: Duration::from_secs(1) / u32::try_from(ticks)?,
         })
@@ -54,9 +58,10 @@ impl Processors {
     /// What has been done since an earlier look.
     pub(crate) fn since(&self, earlier: &Self) -> Spent {
         let time = |now: u64, then: u64| self.tick * (now.saturating_sub(then) as u32);
+        let elapsed = self.at - earlier.at;
         Spent {
-            elapsed: self.at - earlier.at,
-            busy: time(self.busy, earlier.busy),
+            elapsed,
+            busy: (elapsed * self.cores).saturating_sub(time(self.idle, earlier.idle)),
             softirq: time(self.softirq, earlier.softirq),
             server: time(self.server, earlier.server),
         }

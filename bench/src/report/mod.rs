@@ -1,6 +1,7 @@
 //! Tables, plots and targets made of the results.
 
 mod table;
+mod targets;
 
 use std::fs;
 use std::io::Write;
@@ -13,7 +14,7 @@ use crate::measure::Results;
 /// Makes the report below `out`; also as a page of the documentation, if wanted.
 pub(crate) fn write(out: &Path, page: Option<&Path>) -> Result<()> {
     let results = Results::read(&out.join("results.json"))?;
-    let text = table::markdown(&results);
+    let text = table::markdown(&results) + &targets::markdown(&results);
     fs::write(out.join("results.md"), &text)?;
     say(&text);
     if let Some(page) = page {

@@ -61,9 +61,9 @@ fn table(case: &CaseResult) -> String {
     for (_, _, heading, _) in &columns {
         let _ = write!(text, " {heading} |");
     }
-    text += &format!("\n|---|{}\n", "--:|".repeat(columns.len()));
+    let _ = writeln!(text, "\n|---|{}", "--:|".repeat(columns.len()));
     for row in &case.rows {
-        text += &format!("| {} |", row.contender);
+        let _ = write!(text, "| {} |", row.contender);
         for column in &columns {
             let _ = write!(text, " {} |", cell(row, column));
         }

@@ -1,0 +1,241 @@
+use std::fmt::Write;
+
+use super::table::number;
+use crate::measure::{Figure, Load, Results};
+
+/// One thing that must be shown: a value, and what it may at least or at most be.
+struct Target {
+    /// Which of the six it belongs to.
+    group: u8,
+    what: &'static str,
+    value: Option<f64>,
+    bound: Bound,
+}
+
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+const OURS: &str = "Sluicegate AF_XDP";
+const BUSY: &str = "Sluicegate AF_XDP, busy poll";
+const KERNEL: &str = "Sluicegate kernel path";
+const ECHO: &str = "xsk echo";
+const KNOT: &str = "knotd XDP";
+const KNOT_UDP: &str = "knotd UDP";
+const UNBOUND: &str = "unbound";
+
+/// The targets, each met or missed, and by how much.
+pub(super) fn markdown(results: &Results) -> String {
+    let mut text =
+        "### What must be shown\n\n| | | measured | wanted | |\n|---|---|--:|--:|---|\n".to_owned();
+    for target in targets(results) {
+        let (sign, wanted) = match target.bound {
+            Bound::AtLeast(wanted) => ("at least", wanted),
+            Bound::AtMost(wanted) => ("at most", wanted),
+        };
+        let digits = if wanted < 10.0 { 2 } else { 0 };
+        let measured = target
+            .value
+            .map_or_else(|| "-".to_owned(), |value| number(value, digits));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {measured} | {sign} {} | {} |",
+            target.group,
+            target.what,
+            number(wanted, digits),
+            target.verdict(),
+        );
+    }
+    text.push('\n');
+    text
+}
+
+impl Target {
+    fn verdict(&self) -> String {
+        let Some(value) = self.value else {
+            return "not measured".to_owned();
+        };
+        let (wanted, met) = match self.bound {
+            Bound::AtLeast(wanted) => (wanted, value >= wanted),
+            Bound::AtMost(wanted) => (wanted, value <= wanted),
+        };
+        if met {
+            return "met".to_owned();
+        }
+        format!(
+            "**missed by {:.0} %**",
+            (value / wanted - 1.0).abs() * 100.0
+        )
+    }
+}
+
+fn targets(results: &Results) -> Vec<Target> {
+    [af_xdp, kernel_path, latency, in_process, mixes]
+        .into_iter()
+        .flat_map(|group| group(results))
+        .collect()
+}
+
+fn target(group: u8, what: &'static str, value: Option<f64>, bound: Bound) -> Target {
+    Target {
+        group,
+        what,
+        value,
+        bound,
+    }
+}
+
+/// A figure's median divided by another contender's.
+fn ratio(
+    results: &Results,
+    case: &str,
+    (a, b): (&str, &str),
+    load: Load,
+    figure: Figure,
+) -> Option<f64> {
+    let of = |contender| results.figure(case, contender, load, figure);
+    Some(of(a)?.median / of(b)?.median)
+}
+
+fn af_xdp(results: &Results) -> Vec<Target> {
+    let rate = |pair| ratio(results, "hits", pair, Load::Flat, Figure::Rate);
+    let cost = ratio(results, "hits", (OURS, KNOT), Load::Paced, Figure::CpuUs);
+    vec![
+        target(
+            1,
+            "AF_XDP hits/s over knotd XDP's",
+            rate((OURS, KNOT)),
+            Bound::AtLeast(1.3),
+        ),
+        target(
+            1,
+            "its CPU per answer at 150,000/s over knotd XDP's",
+            cost,
+            Bound::AtMost(0.8),
+        ),
+        target(
+            1,
+            "AF_XDP hits/s over the xsk echo's rate",
+            rate((OURS, ECHO)),
+            Bound::AtLeast(0.9),
+        ),
+    ]
+}
+
+fn kernel_path(results: &Results) -> Vec<Target> {
+    let rate = |pair| ratio(results, "hits", pair, Load::Flat, Figure::Rate);
+    let cost = ratio(
+        results,
+        "hits",
+        (KERNEL, UNBOUND),
+        Load::Paced,
+        Figure::CpuUs,
+    );
+    vec![
+        target(
+            2,
+            "kernel path hits/s over unbound's",
+            rate((KERNEL, UNBOUND)),
+            Bound::AtLeast(1.5),
+        ),
+        target(
+            2,
+            "its CPU per answer at 150,000/s over unbound's",
+            cost,
+            Bound::AtMost(0.5),
+        ),
+        target(
+            2,
+            "kernel path hits/s over knotd UDP's",
+            rate((KERNEL, KNOT_UDP)),
+            Bound::AtLeast(1.0),
+        ),
+    ]
+}
+
+fn latency(results: &Results) -> Vec<Target> {
+    let over = |figure| ratio(results, "latency", (OURS, KNOT), Load::Single, figure);
+    let busy = results.figure("latency", BUSY, Load::Single, Figure::P50Us);
+    vec![
+        target(
+            3,
+            "RTT p50 over knotd XDP's",
+            over(Figure::P50Us),
+            Bound::AtMost(1.0),
+        ),
+        target(
+            3,
+            "RTT p99 over knotd XDP's",
+            over(Figure::P99Us),
+            Bound::AtMost(1.0),
+        ),
+        target(
+            3,
+            "RTT p50 in busy-poll mode, us",
+            busy.map(|spread| spread.median),
+            Bound::AtMost(9.0),
+        ),
+    ]
+}
+
+fn in_process(results: &Results) -> Vec<Target> {
+    let value = |name: &str| results.in_process.get(name).copied();
+    let over = |a: &str, b: &str| Some(value(a)? / value(b)?);
+    vec![
+        target(
+            4,
+            "instructions of a whole hit",
+            value("instructions whole"),
+            Bound::AtMost(600.0),
+        ),
+        target(
+            4,
+            "ns of a whole hit, 1 M names uniform",
+            value("ns whole 1m uniform"),
+            Bound::AtMost(150.0),
+        ),
+        target(
+            4,
+            "ns to parse a query",
+            value("ns parse"),
+            Bound::AtMost(25.0),
+        ),
+        target(
+            5,
+            "cost of a hit at 10 M names over that at 10 k (Zipf)",
+            over("ns whole 10m zipf", "ns whole 10k zipf"),
+            Bound::AtMost(1.35),
+        ),
+        target(
+            5,
+            "bytes per cached A answer",
+            value("bytes per answer"),
+            Bound::AtMost(160.0),
+        ),
+    ]
+}
+
+fn mixes(results: &Results) -> Vec<Target> {
+    let rate = |case| ratio(results, case, (OURS, KNOT), Load::Flat, Figure::Rate);
+    vec![
+        target(
+            6,
+            "1,200-byte answers/s over knotd XDP's",
+            rate("large"),
+            Bound::AtLeast(1.0),
+        ),
+        target(
+            6,
+            "answers/s with DO mixed in over knotd XDP's",
+            rate("dnssec-ok"),
+            Bound::AtLeast(1.0),
+        ),
+        target(
+            6,
+            "answers/s over IPv6 over knotd XDP's",
+            rate("ipv6"),
+            Bound::AtLeast(1.0),
+        ),
+    ]
+}

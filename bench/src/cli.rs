@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::inprocess::Operation;
 use crate::plan::Effort;
-use crate::{contender, report, run};
+use crate::{contender, inprocess, report, run};
 
 #[derive(Parser)]
 #[command(name = "bench", about = "Measures Sluicegate beside its peers")]
@@ -41,6 +42,15 @@ enum Command {
         #[arg(long)]
         page: Option<PathBuf>,
     },
+    /// Counts instructions with callgrind and compares them with bench/instructions.txt.
+    Gate {
+        /// Writes that file anew instead.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Repeats an operation, to be counted.
+    #[command(hide = true)]
+    Count { operation: Operation, repeats: u32 },
     /// Lists the cases.
     Cases,
     /// Sends queries on the first queue of an interface back through `AF_XDP`.
@@ -66,6 +76,8 @@ pub(crate) fn run() -> Result<()> {
             report::write(&out, None)
         }
         Command::Report { out, page } => report::write(&out, page.as_deref()),
+        Command::Gate { write } => inprocess::gate(write).map(drop),
+        Command::Count { operation, repeats } => inprocess::count(operation, repeats),
         Command::Cases => {
             for case in &crate::plan::CASES {
                 report::say(&format!("{:16} {}", case.name, case.title));

@@ -2,6 +2,7 @@
 //!
 //! - `plan`: the cases, and who runs in which;
 //! - `site`: two hosts and a cable for each contender; `data`: names, zones, queries; `contender`: the servers;
+//! - `inprocess`: what an answer costs without a network;
 //! - `load`: kxdpgun, dnsperf and a client of our own; `measure`: processors, rounds, results;
 //! - `report`: tables, plots and targets made of the results.
 #![forbid(unsafe_code)]
@@ -9,6 +10,7 @@
 mod cli;
 mod contender;
 mod data;
+mod inprocess;
 mod load;
 mod measure;
 mod plan;

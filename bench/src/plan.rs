@@ -15,8 +15,7 @@ pub(crate) struct Case {
     pub(crate) queues: u32,
     pub(crate) loads: &'static [Load],
     pub(crate) contenders: &'static [Contender],
-    /// Only with `BENCH=full`.
-    pub(crate) full_only: bool,
+    pub(crate) when: When,
 }
 
 /// Where the answers come from.
@@ -28,6 +27,16 @@ pub(crate) enum Content {
     Local,
     /// Nobody may ask; servers without access control are asked about what they do not serve.
     Refused,
+}
+
+/// Which runs have a case that was not asked for by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    Always,
+    /// Those of `BENCH=full`.
+    Full,
+    /// None: filling the cache takes many minutes.
+    Named,
 }
 
 /// How long a run takes.
@@ -130,7 +139,7 @@ const HITS: Case = Case {
     queues: 1,
     loads: BOTH,
     contenders: EVERYONE,
-    full_only: false,
+    when: When::Always,
 };
 
 const fn sized(name: &'static str, title: &'static str, names: u32, draw: Draw) -> Case {
@@ -143,19 +152,34 @@ const fn sized(name: &'static str, title: &'static str, names: u32, draw: Draw) 
             ..HITS.queries
         },
         contenders: SIZES,
-        full_only: names > 100_000,
+        when: if names > 100_000 {
+            When::Full
+        } else {
+            When::Always
+        },
         ..HITS
     }
 }
 
 /// All cases, in the order they are run and shown.
-pub(crate) const CASES: [Case; 15] = [
+pub(crate) const CASES: [Case; 16] = [
     HITS,
     Case {
         name: "latency",
         title: "Round trips: one query at a time, and at half load",
         loads: LATENCY,
         contenders: LATENT,
+        ..HITS
+    },
+    Case {
+        name: "first-hit",
+        title: "Round trips for names that only the upstream knows",
+        queries: Queries {
+            fresh_percent: 100,
+            ..HITS.queries
+        },
+        loads: &[Load::Single],
+        contenders: CACHES,
         ..HITS
     },
     Case {
@@ -247,6 +271,7 @@ pub(crate) const CASES: [Case; 15] = [
     ),
     Case {
         contenders: &[SluicegateXdp],
+        when: When::Named,
         ..sized(
             "names-10m-zipf",
             "10,000,000 names, Zipf",

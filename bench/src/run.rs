@@ -7,9 +7,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::contender::{Contender, Running};
 use crate::data::QueryFile;
+use crate::inprocess;
 use crate::load::{Target, check, half_load, kxdpgun, single, warm};
 use crate::measure::{CaseResult, Load, Machine, Results, Round, Row};
-use crate::plan::{CASES, Case, Effort};
+use crate::plan::{CASES, Case, Effort, When};
 use crate::report::say;
 use crate::site::{Folder, Site};
 
@@ -21,6 +22,9 @@ pub(crate) struct Choice {
     /// All if empty.
     pub(crate) only: Vec<String>,
 }
+
+/// The name of what is measured without a network, among those of the cases.
+const IN_PROCESS: &str = "in-process";
 
 /// A contender that is ready, or why it is not.
 struct Ready {
@@ -47,15 +51,28 @@ pub(crate) fn run(choice: &Choice, out: &Path) -> Result<()> {
         results.cases.push(run_case(choice, case)?);
         results.save(&out.join("results.json"))?;
     }
-    Ok(())
+    if choice.takes_in_process() {
+        say(&format!("\n{IN_PROCESS}: without a network"));
+        results.in_process = inprocess::measure(choice.effort)?;
+        results.in_process.extend(inprocess::count_all()?);
+    }
+    results.save(&out.join("results.json"))
 }
 
 impl Choice {
     fn takes(&self, case: &Case) -> bool {
         if self.cases.is_empty() {
-            return self.effort == Effort::Full || !case.full_only;
+            return match case.when {
+                When::Always => true,
+                When::Full => self.effort == Effort::Full,
+                When::Named => false,
+            };
         }
         self.cases.iter().any(|wanted| wanted == case.name)
+    }
+
+    fn takes_in_process(&self) -> bool {
+        self.cases.is_empty() || self.cases.iter().any(|wanted| wanted == IN_PROCESS)
     }
 
     fn takes_contender(&self, contender: Contender) -> bool {

@@ -1,5 +1,8 @@
 //! Tables, plots and targets made of the results.
 
+mod page;
+mod plots;
+mod svg;
 mod table;
 mod targets;
 
@@ -11,14 +14,23 @@ use anyhow::Result;
 
 use crate::measure::Results;
 
-/// Makes the report below `out`; also as a page of the documentation, if wanted.
+/// Makes the report below `out`; with `page` also the page of the documentation, its plots in a folder beside it.
 pub(crate) fn write(out: &Path, page: Option<&Path>) -> Result<()> {
     let results = Results::read(&out.join("results.json"))?;
-    let text = table::markdown(&results) + &targets::markdown(&results);
-    fs::write(out.join("results.md"), &text)?;
-    say(&text);
+    let tables = table::markdown(&results) + &targets::markdown(&results);
+    fs::write(
+        out.join("results.md"),
+        tables.clone() + &page::in_process(&results),
+    )?;
+    let plots = plots::write(&results, out)?;
+    say(&tables);
     if let Some(page) = page {
-        fs::write(page, &text)?;
+        let folder = page.with_extension("");
+        fs::create_dir_all(&folder)?;
+        for (file, _) in &plots {
+            fs::copy(out.join(file), folder.join(file))?;
+        }
+        fs::write(page, page::page(&results, &tables, &plots))?;
     }
     Ok(())
 }

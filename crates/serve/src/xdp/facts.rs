@@ -52,7 +52,7 @@ pub(super) fn targets(
         };
         let mut locals = listen
             .iter()
-            .filter_map(|local| expand(*local, address.ip))
+            .filter_map(|local| expand(*local, address))
             .peekable();
         if locals.peek().is_none() {
             continue;
@@ -74,11 +74,14 @@ pub(super) fn targets(
     targets
 }
 
-/// The listen address as it applies to an interface's address.
-fn expand(listen: SocketAddr, own: IpAddr) -> Option<SocketAddr> {
-    let same = listen.ip() == own;
-    let wildcard = listen.ip().is_unspecified() && listen.is_ipv4() == own.is_ipv4();
-    (same || wildcard).then(|| SocketAddr::new(own, listen.port()))
+/// The listen address as it applies to an interface's address. One with a scope is that interface's alone:
+/// each interface may have the same link-local address.
+fn expand(listen: SocketAddr, own: &Address) -> Option<SocketAddr> {
+    let elsewhere = matches!(listen, SocketAddr::V6(scoped)
+        if scoped.scope_id() != 0 && scoped.scope_id() != own.ifindex);
+    let same = listen.ip() == own.ip;
+    let wildcard = listen.ip().is_unspecified() && listen.is_ipv4() == own.ip.is_ipv4();
+    (!elsewhere && (same || wildcard)).then(|| SocketAddr::new(own.ip, listen.port()))
 }
 
 /// Where the tagged packets of a VLAN interface come in: the interface below, or the one below that, and
@@ -213,6 +216,16 @@ mod tests {
         let targets = targets(&links, &addresses, &listen);
         assert_eq!(targets.keys().copied().collect::<Vec<_>>(), [3]);
         assert_eq!(targets[&3].listen.len(), 2);
+    }
+
+    /// Interfaces may share a link-local address; only one of them listens.
+    #[test]
+    fn scope_keeps_an_address_to_its_interface() {
+        let links = [link(2, "eth0", None), link(3, "eth1", None)];
+        let addresses = [address(2, "fe80::1/64"), address(3, "fe80::1/64")];
+        let targets = targets(&links, &addresses, &["[fe80::1%3]:53".parse().unwrap()]);
+        assert_eq!(targets.keys().copied().collect::<Vec<_>>(), [3]);
+        assert_eq!(targets[&3].listen, [key("[fe80::1]:53", 0, 0)].into());
     }
 
     #[test]

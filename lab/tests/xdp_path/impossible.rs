@@ -154,6 +154,20 @@ pub(crate) fn required() -> Result<()> {
     site.expect(&server, SERVER4, Path::Xdp)
 }
 
+/// The wildcard takes in a bridge, which can have no fast path: `enable: yes` is about the others.
+pub(crate) fn required_beside_a_bridge() -> Result<()> {
+    let site = Site::joined(1)?;
+    site.there.ip("link add br0 type bridge")?;
+    site.there.ip("addr add 10.99.0.1/24 dev br0")?;
+    for state in ["down", "up"] {
+        site.there.ip(&format!("link set br0 {state}"))?;
+        let server = Site::server("xdp:\n  enable: yes").start(&site.there)?;
+        server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+        site.expect(&server, SERVER4, Path::Xdp)?;
+    }
+    Ok(())
+}
+
 /// The kernel takes the program away with the process; the next server binds at once.
 pub(crate) fn killed() -> Result<()> {
     let site = Site::joined(2)?;

@@ -114,6 +114,11 @@ fn main() -> ExitCode {
             impossible::required,
         )
         .test(
+            "enable: yes beside a bridge",
+            needs![Root, Netns],
+            impossible::required_beside_a_bridge,
+        )
+        .test(
             "kill -9 leaves nothing behind",
             needs![Root, Netns],
             impossible::killed,

@@ -17,6 +17,8 @@ pub(super) struct Target {
     pub(super) broadcast: BTreeSet<Ipv4Addr>,
     /// Longest IP packet that a reply may be: the least MTU of the interface and of the VLANs on it.
     pub(super) mtu_bytes: u32,
+    /// Whether it carries an address that is listened on by itself, not by a wildcard.
+    pub(super) named: bool,
     /// Why there can be no XDP program on it, as far as its facts tell.
     pub(super) refusal: Option<Reason>,
 }
@@ -50,11 +52,11 @@ pub(super) fn targets(
         let Some(link) = by_index.get(&address.ifindex).copied() else {
             continue;
         };
-        let mut locals = listen
+        let mut heard = listen
             .iter()
-            .filter_map(|local| expand(*local, address))
+            .filter(|listen| hears(**listen, address))
             .peekable();
-        if locals.peek().is_none() {
+        if heard.peek().is_none() {
             continue;
         }
         let (base, vlans) = below(link, &by_index).unwrap_or((link, Vlans::default()));
@@ -63,25 +65,28 @@ pub(super) fn targets(
             listen: BTreeSet::new(),
             broadcast: BTreeSet::new(),
             mtu_bytes: base.mtu_bytes,
+            named: false,
             refusal: refusal(base, &by_index),
         });
-        target
-            .listen
-            .extend(locals.map(|local| ListenKey { local, vlans }));
+        for listen in heard {
+            let local = SocketAddr::new(address.ip, listen.port());
+            target.listen.insert(ListenKey { local, vlans });
+            target.named |= !listen.ip().is_unspecified();
+        }
         target.broadcast.extend(broadcast(address));
         target.mtu_bytes = target.mtu_bytes.min(link.mtu_bytes);
     }
     targets
 }
 
-/// The listen address as it applies to an interface's address. One with a scope is that interface's alone:
+/// Whether an interface's address is listened on. A listen address with a scope is that interface's alone:
 /// each interface may have the same link-local address.
-fn expand(listen: SocketAddr, own: &Address) -> Option<SocketAddr> {
+fn hears(listen: SocketAddr, own: &Address) -> bool {
     let elsewhere = matches!(listen, SocketAddr::V6(scoped)
         if scoped.scope_id() != 0 && scoped.scope_id() != own.ifindex);
     let same = listen.ip() == own.ip;
     let wildcard = listen.ip().is_unspecified() && listen.is_ipv4() == own.ip.is_ipv4();
-    (!elsewhere && (same || wildcard)).then(|| SocketAddr::new(own.ip, listen.port()))
+    !elsewhere && (same || wildcard)
 }
 
 /// Where the tagged packets of a VLAN interface come in: the interface below, or the one below that, and
@@ -216,6 +221,20 @@ mod tests {
         let targets = targets(&links, &addresses, &listen);
         assert_eq!(targets.keys().copied().collect::<Vec<_>>(), [3]);
         assert_eq!(targets[&3].listen.len(), 2);
+    }
+
+    #[test]
+    fn wildcard_names_no_interface() {
+        let links = [link(2, "eth0", None), link(3, "eth1", None)];
+        let addresses = [
+            address(2, "192.0.2.1/24"),
+            address(2, "192.0.2.2/24"),
+            address(3, "198.51.100.1/24"),
+        ];
+        let listen = ["0.0.0.0:53", "192.0.2.1:5353"].map(|a| a.parse().unwrap());
+        let targets = targets(&links, &addresses, &listen);
+        assert!(targets[&2].named);
+        assert!(!targets[&3].named);
     }
 
     /// Interfaces may share a link-local address; only one of them listens.

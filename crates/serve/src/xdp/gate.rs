@@ -300,7 +300,8 @@ impl Keeper {
         }
     }
 
-    /// With `enable: yes`, whether every interface that is up and has queues runs.
+    /// With `enable: yes`, whether every interface runs but those that are [excused](Reason::is_excused):
+    /// loopback, those that are down, and what a wildcard alone made of interest and has no queues of its own.
     fn required(&self) -> Result<(), GateError> {
         if self.settings.xdp.enable != XdpEnable::Yes {
             return Ok(());
@@ -308,7 +309,7 @@ impl Keeper {
         for entry in self.interfaces.values() {
             if let Entry::Waiting(waiting) = entry
                 && let Waiting { target, reason, .. } = &**waiting
-                && !matches!(reason, Reason::Loopback | Reason::Down)
+                && !reason.is_excused(target.named)
             {
                 let (interface, reason) = (target.link.name.clone(), reason.clone());
                 return Err(GateError::Required { interface, reason });

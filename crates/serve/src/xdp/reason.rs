@@ -94,6 +94,16 @@ impl Reason {
             Self::SwitchedOff | Self::NoInterface | Self::Loopback | Self::Gone | Self::NoAddress
         )
     }
+
+    /// Whether `enable: yes` puts up with it, on an interface that carries an address that is listened on by
+    /// itself (`named`) or by a wildcard alone. A wildcard takes in bridges and tunnels that nobody had in mind.
+    pub(super) const fn is_excused(&self, named: bool) -> bool {
+        match self {
+            Self::Loopback | Self::Down => true,
+            Self::Stacked { .. } | Self::Port { .. } | Self::NotEthernet => !named,
+            _ => false,
+        }
+    }
 }
 
 fn named(id: Option<u32>, name: Option<&str>) -> String {
@@ -166,6 +176,23 @@ mod tests {
         assert!(mtu.to_string().contains("9000") && mtu.to_string().contains("1792"));
         let rungs = Failures(vec![(Rung::ZeroCopy, "a".into()), (Rung::Copy, "b".into())]);
         assert_eq!(Reason::Rungs(rungs).to_string(), "zero-copy: a; copy: b");
+    }
+
+    #[test]
+    fn wildcard_excuses_what_can_have_no_queues() {
+        let bridge = Reason::Stacked {
+            kind: "bridge".into(),
+        };
+        let port = Reason::Port {
+            master: "br0".into(),
+        };
+        for reason in [bridge, port, Reason::NotEthernet] {
+            assert!(reason.is_excused(false) && !reason.is_excused(true));
+        }
+        for reason in [Reason::Loopback, Reason::Down] {
+            assert!(reason.is_excused(false) && reason.is_excused(true));
+        }
+        assert!(!Reason::NotPermitted(String::new()).is_excused(false));
     }
 
     #[test]

@@ -320,21 +320,14 @@ impl Keeper {
 
     fn stop_all(&mut self, limit: Duration) {
         self.report.reset();
-        let until = Instant::now() + limit;
-        let entries = std::mem::take(&mut self.interfaces);
-        let running = || {
-            entries.values().filter_map(|entry| match entry {
-                Entry::Running(interface) => Some(interface),
+        let running = std::mem::take(&mut self.interfaces)
+            .into_values()
+            .filter_map(|entry| match entry {
+                Entry::Running(interface) => Some(*interface),
                 Entry::Waiting(_) => None,
             })
-        };
-        // All drain at the same time.
-        running().for_each(|interface| interface.close(until));
-        for entry in entries.into_values() {
-            if let Entry::Running(interface) = entry {
-                interface.stop(until);
-            }
-        }
+            .collect();
+        Interface::stop_all(running, Instant::now() + limit);
     }
 }
 

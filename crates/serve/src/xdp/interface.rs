@@ -124,20 +124,38 @@ impl Interface {
         Ok(())
     }
 
-    /// Gives its packets to the kernel and tells its workers to answer what they have and end.
-    pub(super) fn close(&self, until: Instant) {
-        self.steering.disable(self.opening.served_queues);
-        for worker in &self.workers {
+    /// Ends one. Clients that wait are answered until `until` at the latest. Returns its name.
+    pub(super) fn stop(self, until: Instant) -> String {
+        self.disable();
+        thread::sleep(LAST_BATCH);
+        self.finish(until)
+    }
+
+    /// Ends many, side by side.
+    pub(super) fn stop_all(interfaces: Vec<Self>, until: Instant) {
+        if interfaces.is_empty() {
+            return;
+        }
+        interfaces.iter().for_each(Self::disable);
+        thread::sleep(LAST_BATCH);
+        // All drain at the same time.
+        for worker in interfaces.iter().flat_map(|interface| &interface.workers) {
             worker.stop(until);
+        }
+        for interface in interfaces {
+            interface.finish(until);
         }
     }
 
-    /// Ends it: queues off, workers drained, program detached, sockets closed. Clients that wait are answered
-    /// until `until` at the latest. Returns its name.
-    pub(super) fn stop(mut self, until: Instant) -> String {
+    /// Gives its packets to the kernel. What a processor had redirected before it saw the flag reaches the
+    /// ring within its current batch: a worker that is told to end before [`LAST_BATCH`] is over may find
+    /// itself idle, and drop what is still to come.
+    fn disable(&self) {
         self.steering.disable(self.opening.served_queues);
-        // What a processor had redirected before it saw the flag reaches the ring within its current batch.
-        thread::sleep(LAST_BATCH);
+    }
+
+    /// The rest of an end: workers drained, program detached, sockets closed. Returns its name.
+    fn finish(mut self, until: Instant) -> String {
         let ended = end(std::mem::take(&mut self.workers), until);
         let name = self.target.link.name.clone();
         for (queue, ended) in ended.iter().enumerate() {

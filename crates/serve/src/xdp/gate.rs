@@ -106,7 +106,7 @@ enum Entry {
     /// Served by the kernel; tried again in time.
     Waiting(Box<Waiting>),
     /// Served by AF_XDP.
-    Running(Box<Interface>),
+    Running(Box<Running>),
 }
 
 /// An interface that could not be started.
@@ -114,6 +114,14 @@ struct Waiting {
     target: Target,
     reason: Reason,
     retry: Retry,
+}
+
+/// An interface that was started.
+struct Running {
+    interface: Interface,
+    started: Instant,
+    /// What came before the start.
+    before: Option<Retry>,
 }
 
 impl Keeper {
@@ -240,7 +248,11 @@ impl Keeper {
             };
             let name = match entry {
                 Entry::Waiting(waiting) => waiting.target.link.name,
-                Entry::Running(interface) => interface.stop(Instant::now() + limit),
+                Entry::Running(running) => {
+                    let name = running.interface.name().to_owned();
+                    running.interface.stop(Instant::now() + limit);
+                    name
+                }
             };
             self.report.interface(&name, Standing::Kernel(reason));
         }
@@ -260,24 +272,39 @@ impl Keeper {
                     self.attempt(target, Some(waiting.retry))
                 }
             }
-            Some(Entry::Running(mut interface)) => match interface.update(&target) {
-                Ok(()) => Entry::Running(interface),
-                Err(change) => {
-                    let limit = if change == Reason::Gone {
-                        Duration::ZERO
-                    } else {
-                        DRAIN_LIMIT
-                    };
-                    let name = interface.stop(Instant::now() + limit);
-                    tracing::info!("XDP fast path made anew interface={name} reason={change}");
-                    self.report.forget(&name);
-                    self.attempt(target, None)
-                }
+            Some(Entry::Running(mut running)) => match running.interface.update(&target) {
+                Ok(()) => Entry::Running(running),
+                Err(change) => self.renew(*running, change, target),
             },
         };
         let standing = entry.standing();
         self.report.interface(entry.name(), standing);
         self.interfaces.insert(index, entry);
+    }
+
+    /// Ends an interface that can't go on as it is, and starts it anew, unless that was done just now.
+    fn renew(&mut self, running: Running, change: Reason, target: Target) -> Entry {
+        let lived = running.started.elapsed();
+        let limit = if change == Reason::Gone {
+            Duration::ZERO
+        } else {
+            DRAIN_LIMIT
+        };
+        let name = running.interface.name().to_owned();
+        let fault = running.interface.stop(Instant::now() + limit);
+        let reason = fault.unwrap_or(change);
+        tracing::info!("XDP fast path made anew interface={name} reason={reason}");
+        self.report.forget(&name);
+        let now = Instant::now();
+        let retry = Retry::after_end(running.before, &reason, lived, now);
+        if retry.due(false) <= now {
+            return self.attempt(target, Some(retry));
+        }
+        Entry::Waiting(Box::new(Waiting {
+            target,
+            reason,
+            retry,
+        }))
     }
 
     fn attempt(&mut self, target: Target, before: Option<Retry>) -> Entry {
@@ -288,7 +315,11 @@ impl Keeper {
             gate: &self.waker,
         };
         match Interface::start(&mut site, &target) {
-            Ok(interface) => Entry::Running(Box::new(interface)),
+            Ok(interface) => Entry::Running(Box::new(Running {
+                interface,
+                started: Instant::now(),
+                before,
+            })),
             Err(reason) => {
                 let retry = Retry::after(before, &reason, Instant::now());
                 Entry::Waiting(Box::new(Waiting {
@@ -323,7 +354,7 @@ impl Keeper {
         let running = std::mem::take(&mut self.interfaces)
             .into_values()
             .filter_map(|entry| match entry {
-                Entry::Running(interface) => Some(*interface),
+                Entry::Running(running) => Some(running.interface),
                 Entry::Waiting(_) => None,
             })
             .collect();
@@ -335,14 +366,14 @@ impl Entry {
     fn name(&self) -> &str {
         match self {
             Self::Waiting(waiting) => &waiting.target.link.name,
-            Self::Running(interface) => interface.name(),
+            Self::Running(running) => running.interface.name(),
         }
     }
 
     fn standing(&self) -> Standing {
         match self {
             Self::Waiting(waiting) => Standing::Kernel(waiting.reason.clone()),
-            Self::Running(interface) => interface.standing(),
+            Self::Running(running) => running.interface.standing(),
         }
     }
 

@@ -124,8 +124,9 @@ impl Interface {
         Ok(())
     }
 
-    /// Ends one. Clients that wait are answered until `until` at the latest. Returns its name.
-    pub(super) fn stop(self, until: Instant) -> String {
+    /// Ends one. Clients that wait are answered until `until` at the latest. Returns what had ended a worker
+    /// before, if something had.
+    pub(super) fn stop(self, until: Instant) -> Option<Reason> {
         self.disable();
         thread::sleep(LAST_BATCH);
         self.finish(until)
@@ -154,28 +155,39 @@ impl Interface {
         self.steering.disable(self.opening.served_queues);
     }
 
-    /// The rest of an end: workers drained, program detached, sockets closed. Returns its name.
-    fn finish(mut self, until: Instant) -> String {
+    /// The rest of an end: workers drained, program detached, sockets closed. Returns what had ended a worker.
+    fn finish(mut self, until: Instant) -> Option<Reason> {
         let ended = end(std::mem::take(&mut self.workers), until);
-        let name = self.target.link.name.clone();
-        for (queue, ended) in ended.iter().enumerate() {
-            match ended {
-                None => tracing::error!("{name}: queue {queue}: its worker panicked"),
+        let name = self.name();
+        let mut reason = None;
+        for (queue, ended) in (0..).zip(&ended) {
+            let fault = match ended {
+                None => {
+                    tracing::error!("{name}: queue {queue}: its worker panicked");
+                    let what = "its worker panicked".to_owned();
+                    Reason::Queue { queue, what }
+                }
+                Some(Ended { fault: None, .. }) => continue,
                 // The gate says so in a line of its own.
                 Some(Ended {
-                    fault: None | Some(QueueError::Gone),
+                    fault: Some(QueueError::Gone),
                     ..
-                }) => {}
+                }) => Reason::Gone,
                 Some(Ended {
                     fault: Some(fault), ..
-                }) => tracing::warn!("{name}: queue {queue}: {fault}"),
-            }
+                }) => {
+                    tracing::warn!("{name}: queue {queue}: {fault}");
+                    let what = fault.to_string();
+                    Reason::Queue { queue, what }
+                }
+            };
+            reason.get_or_insert(fault);
         }
         self.publish();
         self.tally.close();
         drop(self.link.take());
         close(ended);
-        name
+        reason
     }
 
     /// Tries one rung: all queues or none.

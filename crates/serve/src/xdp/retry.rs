@@ -12,6 +12,7 @@ pub(super) struct Retry {
     tried: Instant,
     failures: u32,
     longest: Duration,
+    at_once: bool,
 }
 
 /// The least time between two tries, doubled with each.
@@ -22,6 +23,8 @@ const FIRST: Duration = Duration::from_millis(500);
 const LONGEST_QUIET: Duration = Duration::from_secs(4);
 /// The longest wait where a try attaches and detaches a program.
 const LONGEST: Duration = Duration::from_mins(1);
+/// A start that held for less than this has failed.
+const STEADY: Duration = Duration::from_secs(5);
 
 impl Retry {
     /// A first failure, or one more after `before`.
@@ -31,11 +34,31 @@ impl Retry {
             tried: now,
             failures: before.map_or(0, |before| before.failures.saturating_add(1)),
             longest: if quiet { LONGEST_QUIET } else { LONGEST },
+            at_once: false,
+        }
+    }
+
+    /// The end of an interface that ran for `lived`, after its start had been tried as `before` says. The first
+    /// end, and the end of a steady interface, allow another try at once; one soon after a start counts as
+    /// a failure, or a worker that fails each time would attach and detach without a pause.
+    pub(super) fn after_end(
+        before: Option<Self>,
+        reason: &Reason,
+        lived: Duration,
+        now: Instant,
+    ) -> Self {
+        let before = before.filter(|_| lived < STEADY);
+        Self {
+            at_once: before.is_none(),
+            ..Self::after(before, reason, now)
         }
     }
 
     /// From when on another try may be made.
     pub(super) fn due(&self, news: bool) -> Instant {
+        if self.at_once {
+            return self.tried;
+        }
         let (first, longest) = if news {
             (SETTLE, LONGEST_QUIET)
         } else {
@@ -67,6 +90,51 @@ mod tests {
         }
         assert_eq!(retry.due(false), now + LONGEST);
         assert_eq!(retry.due(true), now + LONGEST_QUIET);
+    }
+
+    /// A worker that ends as soon as it has been started.
+    #[test]
+    fn short_lives_make_tries_rarer() {
+        let now = Instant::now();
+        let reason = Reason::Queue {
+            queue: 0,
+            what: String::new(),
+        };
+        let short = Duration::from_millis(1);
+        let first = Retry::after_end(None, &reason, short, now);
+        assert_eq!(first.due(false), now);
+        let waits: Vec<_> = (0..20)
+            .scan(first, |retry, _| {
+                *retry = Retry::after_end(Some(*retry), &reason, short, now);
+                Some(retry.due(false) - now)
+            })
+            .collect();
+        assert!(waits[0] >= FIRST && waits.is_sorted());
+        assert_eq!(waits.last(), Some(&LONGEST));
+    }
+
+    #[test]
+    fn steady_interface_is_made_anew_at_once() {
+        let now = Instant::now();
+        let failed = (0..9)
+            .fold(None, |before, _| {
+                Some(Retry::after(before, &Reason::Down, now))
+            })
+            .unwrap();
+        let retry = Retry::after_end(Some(failed), &Reason::Gone, STEADY, now);
+        assert_eq!(retry.due(false), now);
+    }
+
+    /// Its return may look like what was there before, and must be followed within five seconds.
+    #[test]
+    fn interface_that_left_is_looked_for_often() {
+        let now = Instant::now();
+        let retry = (0..40)
+            .fold(None, |before, _| {
+                Some(Retry::after_end(before, &Reason::Gone, Duration::ZERO, now))
+            })
+            .unwrap();
+        assert_eq!(retry.due(false), now + LONGEST_QUIET);
     }
 
     /// A foreign program may go at any time, and looking for it costs the NIC nothing.

@@ -50,6 +50,7 @@ impl Edns {
     ///
     /// A record that is no OPT, has an owner other than the root, or is cut off, is an error. So is a cookie
     /// of a length that RFC 7873 forbids, or an option longer than the record.
+    #[inline(never)]
     pub(crate) fn parse(record: &[u8]) -> Result<Self, QueryError> {
         let (head, rest) = record
             .split_first_chunk::<OPT_BYTES>()

@@ -44,24 +44,30 @@ impl Name {
     /// Reads an uncompressed name at the start of `bytes` and lower-cases it; what follows it is ignored.
     #[inline]
     pub fn from_wire(bytes: &[u8]) -> Result<Self, NameError> {
-        let wire = &bytes[..wire_len(bytes)?];
-        Ok(Self::lowered(wire))
+        let mut name = Self::zeroed();
+        name.become_lowered(&bytes[..wire_len(bytes)?]);
+        Ok(name)
     }
 
-    /// A name from a slice that is one but for its case. At most 255 octets.
+    /// The root, without the copy that a constant costs.
     #[expect(
         clippy::inline_always,
-        reason = "as a call, it copies the 256 octets once or twice more: 34 instead of 18 ns for a whole query"
+        reason = "as a call, it is copied to where it is wanted"
     )]
     #[inline(always)]
-    pub(crate) fn lowered(wire: &[u8]) -> Self {
-        let mut name = Self {
-            len: wire.len() as u8,
+    pub(crate) const fn zeroed() -> Self {
+        Self {
+            len: 1,
             bytes: [0; MAX_NAME_BYTES],
-        };
+        }
+    }
+
+    /// Becomes the name of a slice that is one but for its case. At most 255 octets.
+    #[inline]
+    pub(crate) fn become_lowered(&mut self, wire: &[u8]) {
+        self.len = wire.len() as u8;
         // Label lengths are at most 63 and so no letters: the whole name can be lower-cased in one go.
-        lower_into(&mut name.bytes[..wire.len()], wire);
-        name
+        lower_into(&mut self.bytes[..wire.len()], wire);
     }
 
     /// Reads a name in presentation format (RFC 1035, 5.1: `\.` and `\DDD` escape); the last dot may lack.
@@ -170,38 +176,57 @@ type Octet<'a> = (u8, bool, &'a [u8]);
 /// The length of the uncompressed name at the start of `bytes`, root label included: 1 to 255.
 #[inline]
 pub(crate) fn wire_len(bytes: &[u8]) -> Result<usize, NameError> {
+    // The only bound that each step has to look at.
+    let longest = &bytes[..bytes.len().min(MAX_NAME_BYTES)];
     let mut end = 0;
-    loop {
-        let label = *bytes.get(end).ok_or(NameError::Short)?;
+    while let Some(&label) = longest.get(end) {
         if label > MAX_LABEL_BYTES {
             return Err(NameError::Label);
         }
         end += usize::from(label) + 1;
-        if end > MAX_NAME_BYTES {
-            return Err(NameError::Long);
-        }
         if label == 0 {
             return Ok(end);
         }
     }
+    Err(match bytes.get(end) {
+        _ if end > MAX_NAME_BYTES => NameError::Long,
+        Some(&label) if label > MAX_LABEL_BYTES => NameError::Label,
+        Some(_) => NameError::Long,
+        None => NameError::Short,
+    })
 }
 
-/// Copies `from` to `to`, which is as long, in lower case; eight octets at a time.
+/// Copies `from` to `to`, which is as long, in lower case: 16 or 8 octets at a time, the last of them perhaps twice.
 #[inline]
 fn lower_into(to: &mut [u8], from: &[u8]) {
-    let (Some(last), true) = (from.last_chunk::<8>(), to.len() == from.len()) else {
+    if let Some(last) = from.last_chunk::<16>() {
+        for (to, from) in to.as_chunks_mut().0.iter_mut().zip(from.as_chunks().0) {
+            *to = lower_16(*from);
+        }
+        if let Some(to) = to.last_chunk_mut() {
+            *to = lower_16(*last);
+        }
+    } else if let (Some(first), Some(last)) = (from.first_chunk(), from.last_chunk()) {
+        if let Some(to) = to.first_chunk_mut() {
+            *to = lower_8(*first);
+        }
+        if let Some(to) = to.last_chunk_mut() {
+            *to = lower_8(*last);
+        }
+    } else {
         for (to, from) in to.iter_mut().zip(from) {
             *to = from.to_ascii_lowercase();
         }
-        return;
-    };
-    for (to, word) in to.as_chunks_mut().0.iter_mut().zip(from.as_chunks::<8>().0) {
-        *to = lower(*word);
     }
-    // What is left, and once more some of what is not.
-    if let Some(to) = to.last_chunk_mut::<8>() {
-        *to = lower(*last);
+}
+
+/// Sixteen octets in lower case: without a branch and of fixed length, which becomes a few vector instructions.
+#[inline]
+fn lower_16(mut octets: [u8; 16]) -> [u8; 16] {
+    for octet in &mut octets {
+        *octet |= u8::from(octet.is_ascii_uppercase()) << 5;
     }
+    octets
 }
 
 /// Eight octets in lower case: 0x20 is added to those from `A` to `Z`.
@@ -209,7 +234,7 @@ fn lower_into(to: &mut [u8], from: &[u8]) {
 /// The highest bit of an octet's sum tells whether its other bits are at least some limit; octets with the highest
 /// bit set are no letters.
 #[inline]
-const fn lower(octets: [u8; 8]) -> [u8; 8] {
+const fn lower_8(octets: [u8; 8]) -> [u8; 8] {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGHEST: u64 = 0x80 * EACH;
     let word = u64::from_ne_bytes(octets);
@@ -355,10 +380,13 @@ mod tests {
     fn every_octet_at_every_place_is_lower_cased_as_ascii_says() {
         for octet in 0..=u8::MAX {
             for around in [0, b'@', b'A', b'Z', b'[', 0x7f, 0x80, 0xff] {
-                for place in 0..8 {
-                    let mut word = [around; 8];
+                for place in 0..16 {
+                    let mut word = [around; 16];
                     word[place] = octet;
-                    assert_eq!(lower(word), word.map(|octet| octet.to_ascii_lowercase()));
+                    assert_eq!(lower_16(word), word.map(|octet| octet.to_ascii_lowercase()));
+                    let mut word = [around; 8];
+                    word[place % 8] = octet;
+                    assert_eq!(lower_8(word), word.map(|octet| octet.to_ascii_lowercase()));
                 }
             }
         }

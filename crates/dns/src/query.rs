@@ -59,6 +59,29 @@ pub enum QueryError {
     },
 }
 
+/// Why a message with this header is no query; called for those only.
+#[cold]
+fn refusal(header: &[u8; HEADER_BYTES]) -> QueryError {
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let flags = word(2);
+    if flags & FLAG_RESPONSE != 0 {
+        return QueryError::Response;
+    }
+    let opcode = flags & OPCODE_MASK;
+    let cut = flags & FLAG_TRUNCATED != 0;
+    if !cut && opcode != 0 && opcode != OPCODE_NOTIFY {
+        return QueryError::NotImplemented;
+    }
+    // The new SOA record may stand in a NOTIFY (RFC 1996, 3.7).
+    let answers = word(6) <= u16::from(opcode == OPCODE_NOTIFY);
+    if opcode == OPCODE_NOTIFY && !cut && word(4) == 1 && answers && word(8) == 0 && word(10) <= 1 {
+        return QueryError::Notify;
+    }
+    QueryError::Format
+}
+
+/// QR, opcode, TC.
+const FLAGS_OF_NO_QUERY: u16 = FLAG_RESPONSE | OPCODE_MASK | FLAG_TRUNCATED;
 const FLAG_RESPONSE: u16 = 0x8000;
 const OPCODE_MASK: u16 = 0x7800;
 const OPCODE_NOTIFY: u16 = 0x2000;
@@ -68,6 +91,26 @@ const FLAG_AD: u16 = 0x0020;
 const FLAG_CD: u16 = 0x0010;
 
 impl Query {
+    /// A query to be [read](Query::read).
+    #[expect(
+        clippy::inline_always,
+        reason = "as a constant or a call, it is copied to where it is wanted"
+    )]
+    #[inline(always)]
+    pub const fn empty() -> Self {
+        Self {
+            id: 0,
+            rd: false,
+            cd: false,
+            ad: false,
+            name: Name::zeroed(),
+            qtype: 0,
+            qclass: 0,
+            question_len: 0,
+            edns: None,
+        }
+    }
+
     /// Checks a message and reads what an answer depends on.
     ///
     /// As Unbound does: TC=1, a QDCOUNT other than 1 (RFC 9619), records in the answer or authority section,
@@ -76,65 +119,55 @@ impl Query {
     ///
     /// Stricter than Unbound, which reads over them: EDNS options that don't fill their record, and cookies of a
     /// length that can't be (RFC 7873, 5.2), are FORMERR; so is an OPT record whose owner is a compressed root.
-    #[inline]
     pub fn parse(msg: &[u8]) -> Result<Self, QueryError> {
+        let mut query = Self::empty();
+        query.read(msg)?;
+        Ok(query)
+    }
+
+    /// As [`Query::parse`], into a query that is there already: with its name it is too large to be handed around
+    /// without a cost. After an error it says nothing.
+    #[expect(
+        clippy::inline_always,
+        reason = "called once, where its result can stay in registers"
+    )]
+    #[inline(always)]
+    pub fn read(&mut self, msg: &[u8]) -> Result<(), QueryError> {
         let (header, body) = msg
             .split_first_chunk::<HEADER_BYTES>()
             .ok_or(QueryError::Short)?;
         let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-        let flags = word(2);
-        if flags & FLAG_RESPONSE != 0 {
-            return Err(QueryError::Response);
-        }
-        let opcode = flags & OPCODE_MASK;
-        if flags & FLAG_TRUNCATED == 0 && opcode != 0 && opcode != OPCODE_NOTIFY {
-            return Err(QueryError::NotImplemented);
-        }
-        let additional = word(10);
-        if flags & FLAG_TRUNCATED != 0
-            || word(4) != 1
-            || word(6) > u16::from(opcode == OPCODE_NOTIFY) // the new SOA record (RFC 1996, 3.7)
-            || word(8) != 0
-            || additional > 1
-        {
-            return Err(QueryError::Format);
-        }
-        if opcode == OPCODE_NOTIFY {
-            return Err(QueryError::Notify);
+        let (flags, additional) = (word(2), word(10));
+        // All that nearly every query has in common, at once.
+        let plain = flags & FLAGS_OF_NO_QUERY == 0 && header[4..10] == [0, 1, 0, 0, 0, 0];
+        if !plain || additional > 1 {
+            return Err(refusal(header));
         }
         let name_len = wire_len(body).map_err(|_| QueryError::Format)?;
         let (qname, behind) = body.split_at(name_len);
         let (&[t0, t1, c0, c1], rest) =
             behind.split_first_chunk::<4>().ok_or(QueryError::Format)?;
         let question_len = name_len + 4;
-        let edns = if additional == 1 {
-            Some(Edns::parse(rest)?)
-        } else {
-            None
-        };
-        if let Some(Edns {
-            version: 1..,
-            dnssec_ok,
-            ..
-        }) = edns
-        {
-            return Err(QueryError::BadVersion {
-                question_len,
-                dnssec_ok,
-            });
+        self.edns = None;
+        if additional == 1 {
+            let edns = Edns::parse(rest)?;
+            if edns.version > 0 {
+                return Err(QueryError::BadVersion {
+                    question_len,
+                    dnssec_ok: edns.dnssec_ok,
+                });
+            }
+            self.edns = Some(edns);
         }
-        Ok(Self {
-            id: word(0),
-            rd: flags & FLAG_RD != 0,
-            cd: flags & FLAG_CD != 0,
-            ad: flags & FLAG_AD != 0,
-            // Last and in place: copying it from here to there would cost more than all else.
-            name: Name::lowered(qname),
-            qtype: u16::from_be_bytes([t0, t1]),
-            qclass: u16::from_be_bytes([c0, c1]),
-            question_len,
-            edns,
-        })
+        self.id = word(0);
+        self.rd = flags & FLAG_RD != 0;
+        self.cd = flags & FLAG_CD != 0;
+        self.ad = flags & FLAG_AD != 0;
+        self.name.become_lowered(qname);
+        self.qtype = u16::from_be_bytes([t0, t1]);
+        self.qclass = u16::from_be_bytes([c0, c1]);
+        self.question_len = question_len;
+        Ok(())
     }
 
     /// DO: the client wants DNSSEC records.

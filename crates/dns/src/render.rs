@@ -52,6 +52,7 @@ const CD: u8 = 0x10;
 ///
 /// If `buf` is too short for header, question and OPT record; a buffer that held the query with its own OPT and
 /// 64 octets more never is.
+#[inline]
 pub fn render(
     stored: Stored<'_>,
     query: &Query,
@@ -74,19 +75,18 @@ pub fn render(
     };
     let start = HEADER_BYTES + query.question_len;
     let end = start + body.len();
-    buf[start..end].copy_from_slice(body);
+    copy(&mut buf[start..end], body);
     age_ttls(&mut buf[start..end], stored, options.age_secs);
     let secure = stored.is_secure() && !truncated && (query.ad || query.dnssec_ok());
     let mut flags = if stored.is_authoritative() { AA } else { 0 };
     flags |= if truncated { TC } else { 0 };
-    write_header(
-        buf,
-        query,
-        [flags, if secure { AD } else { 0 }],
-        stored.rcode(),
-        options,
-    );
-    write_counts(buf, counts, opt.is_some());
+    let head = Head {
+        flags: [flags, if secure { AD } else { 0 }],
+        rcode: stored.rcode(),
+        counts,
+        opt: opt.is_some(),
+    };
+    head.write(buf, query, options);
     let len = write_opt(buf, end, opt);
     Rendered { len, truncated }
 }
@@ -99,8 +99,13 @@ pub fn write_rcode(
     options: &RenderOptions<'_>,
 ) -> usize {
     let opt = opt_reply(query, rcode, options);
-    write_header(buf, query, [0, 0], rcode, options);
-    write_counts(buf, [0; 3], opt.is_some());
+    let head = Head {
+        flags: [0, 0],
+        rcode,
+        counts: [0; 3],
+        opt: opt.is_some(),
+    };
+    head.write(buf, query, options);
     write_opt(buf, HEADER_BYTES + query.question_len, opt)
 }
 
@@ -134,6 +139,7 @@ pub fn write_error(buf: &mut [u8], error: &QueryError, udp_size: u16) -> Option<
     Some(write_opt(buf, HEADER_BYTES + question_len, Some(opt)))
 }
 
+#[inline]
 fn opt_reply<'a>(query: &Query, rcode: u16, options: &RenderOptions<'a>) -> Option<OptReply<'a>> {
     let edns = query.edns?;
     Some(OptReply {
@@ -145,26 +151,54 @@ fn opt_reply<'a>(query: &Query, rcode: u16, options: &RenderOptions<'a>) -> Opti
     })
 }
 
-/// Flags and response code; `extra` is what goes beside QR and RD, and beside RA and CD.
-fn write_header(
-    buf: &mut [u8],
-    query: &Query,
-    extra: [u8; 2],
+/// What a reply's header says beyond the query's own.
+struct Head {
+    /// What goes beside QR and RD, and beside RA and CD.
+    flags: [u8; 2],
     rcode: u16,
-    options: &RenderOptions<'_>,
-) {
-    let rd = if query.rd { RD } else { 0 };
-    let ra = if options.recursion_available { RA } else { 0 };
-    let cd = if query.cd { CD } else { 0 };
-    buf[2] = QR | rd | extra[0];
-    buf[3] = ra | cd | extra[1] | (rcode & 0xf) as u8;
+    counts: [u16; 3],
+    opt: bool,
 }
 
-fn write_counts(buf: &mut [u8], [answers, authority, additional]: [u16; 3], opt: bool) {
-    let counts = [1, answers, authority, additional + u16::from(opt)].map(u16::to_be_bytes);
-    buf[4..HEADER_BYTES].copy_from_slice(counts.as_flattened());
+impl Head {
+    /// Writes the header behind the identifier, which stays.
+    #[inline]
+    fn write(self, buf: &mut [u8], query: &Query, options: &RenderOptions<'_>) {
+        let rd = if query.rd { RD } else { 0 };
+        let ra = if options.recursion_available { RA } else { 0 };
+        let cd = if query.cd { CD } else { 0 };
+        let flags = [
+            QR | rd | self.flags[0],
+            ra | cd | self.flags[1] | (self.rcode & 0xf) as u8,
+        ];
+        let [answers, authority, additional] = self.counts;
+        let counts = [answers, authority, additional + u16::from(self.opt)].map(u16::to_be_bytes);
+        let words = [flags, [0, 1], counts[0], counts[1], counts[2]];
+        buf[2..HEADER_BYTES].copy_from_slice(words.as_flattened());
+    }
 }
 
+/// Copies octets, as many as `to` has room for. Short ones, as nearly all answers are, 16 at a time and the last of
+/// them perhaps twice: that costs less than to call for a copy of any length.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    let Some(last) = from.last_chunk::<16>().filter(|_| from.len() <= 64) else {
+        return to.copy_from_slice(from);
+    };
+    for (to, from) in to
+        .as_chunks_mut::<16>()
+        .0
+        .iter_mut()
+        .zip(from.as_chunks().0)
+    {
+        *to = *from;
+    }
+    if let Some(to) = to.last_chunk_mut() {
+        *to = *last;
+    }
+}
+
+#[inline]
 fn write_opt(buf: &mut [u8], at: usize, opt: Option<OptReply<'_>>) -> usize {
     let Some(opt) = opt else { return at };
     opt.write(&mut buf[at..]);
@@ -172,6 +206,7 @@ fn write_opt(buf: &mut [u8], at: usize, opt: Option<OptReply<'_>>) -> usize {
 }
 
 /// Takes `age_secs` off every TTL in `body`, down to 0.
+#[inline]
 fn age_ttls(body: &mut [u8], stored: Stored<'_>, age_secs: u32) {
     if age_secs == 0 {
         return;

@@ -181,23 +181,26 @@ impl Datagram {
     #[inline]
     fn party(self, frame: &[u8], number: usize) -> SocketAddr {
         let udp = usize::from(self.udp);
-        let port = u16::from_be_bytes(octets_at(frame, udp + 2 * number));
+        // Both addresses and both ports stand one behind the other: one look at the frame's length will do.
         if self.is_ipv6 {
-            let octets: [u8; 16] = octets_at(frame, udp - 32 + 16 * number);
-            SocketAddr::new(Ipv6Addr::from(octets).into(), port)
+            let octets: &[u8; 36] = octets_at(frame, udp - 32);
+            let (addresses, ports) = octets.split_at(32);
+            let ip = Ipv6Addr::from(addresses.as_chunks().0[number]);
+            SocketAddr::new(ip.into(), u16::from_be_bytes(ports.as_chunks().0[number]))
         } else {
-            let octets: [u8; 4] = octets_at(frame, udp - 8 + 4 * number);
-            SocketAddr::new(Ipv4Addr::from(octets).into(), port)
+            let octets: &[u8; 12] = octets_at(frame, udp - 8);
+            let (addresses, ports) = octets.split_at(8);
+            let ip = Ipv4Addr::from(addresses.as_chunks::<4>().0[number]);
+            SocketAddr::new(ip.into(), u16::from_be_bytes(ports.as_chunks().0[number]))
         }
     }
 }
 
 /// So many octets of a frame from `at` on.
 #[inline]
-fn octets_at<const N: usize>(frame: &[u8], at: usize) -> [u8; N] {
-    *frame[at..]
-        .first_chunk()
-        .expect("a frame as long as the one that was parsed")
+fn octets_at<const N: usize>(frame: &[u8], at: usize) -> &[u8; N] {
+    let octets = frame.get(at..).and_then(<[u8]>::first_chunk);
+    octets.expect("a frame as long as the one that was parsed")
 }
 
 /// A UDP header and its payload.

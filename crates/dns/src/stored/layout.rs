@@ -63,7 +63,8 @@ impl<'a> Stored<'a> {
     /// Records in the answer, authority and additional section, OPT not counted.
     #[inline]
     pub fn counts(self) -> [u16; 3] {
-        [2, 4, 6].map(|at| u16::from_ne_bytes([self.header[at], self.header[at + 1]]))
+        let word = |at: usize| u16::from_ne_bytes([self.header[at], self.header[at + 1]]);
+        [word(2), word(4), word(6)]
     }
 
     /// Neither an error nor any data: NOERROR without records in the answer section.

@@ -53,6 +53,8 @@ impl Acl {
     }
 
     /// What happens to the queries of this client.
+    #[expect(clippy::inline_always, reason = "called for each query, once")]
+    #[inline(always)]
     pub fn action(&self, client: IpAddr) -> AccessAction {
         match client {
             IpAddr::V4(ip) => self.v4.find(ip.into()),
@@ -91,6 +93,7 @@ impl Address for u32 {
         1u32.checked_shl(u32::from(32 - bits))
             .and_then(|size| self.checked_add(size))
     }
+    #[inline]
     fn head(self, count: u8) -> usize {
         (u64::from(self) >> (32 - count)) as usize
     }
@@ -103,6 +106,7 @@ impl Address for u128 {
             .checked_shl(u32::from(128 - bits))
             .and_then(|size| self.checked_add(size))
     }
+    #[inline]
     fn head(self, count: u8) -> usize {
         // Two shifts: `count` may be 0, and a shift by the whole width is none.
         (self >> 64 >> 1 >> (63 - count)) as usize
@@ -186,6 +190,8 @@ impl<A: Address> Ranges<A> {
         self.index = index;
     }
 
+    #[expect(clippy::inline_always, reason = "called for each query, once")]
+    #[inline(always)]
     fn find(&self, address: A) -> AccessAction {
         let head = address.head(self.index_bits);
         let (low, high) = (self.index[head] as usize, self.index[head + 1] as usize);

@@ -21,6 +21,7 @@ pub(crate) enum Decision<'a> {
 }
 
 /// A stored answer that was found, and how old it is.
+#[derive(Clone, Copy)]
 pub(crate) struct Found<'a> {
     pub(crate) stored: Stored<'a>,
     pub(crate) age_secs: u32,
@@ -34,6 +35,7 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
+    #[inline]
     pub(crate) fn new(context: &'a Context<'a>, request: &'a Request) -> Self {
         Self {
             context,
@@ -46,7 +48,7 @@ impl<'a> Exchange<'a> {
     #[inline]
     pub(crate) fn admit<'q>(
         &self,
-        query: &'q Result<Query, QueryError>,
+        query: Result<&'q Query, &QueryError>,
         buf: &mut [u8],
         query_len: usize,
     ) -> ControlFlow<Decision<'a>, &'q Query> {
@@ -72,6 +74,22 @@ impl<'a> Exchange<'a> {
             }
             _ => ControlFlow::Continue(query),
         }
+    }
+
+    /// Whether no rule but those of the cache has a say in the answer to this query, if RD is set.
+    #[inline]
+    pub(crate) fn is_plain(&self, query: &Query, buf: &[u8]) -> bool {
+        self.action == AccessAction::Allow
+            && query.qclass == class::IN
+            && query.qtype < FIRST_META
+            && query.qtype != rtype::OPT
+            && self.request.client.port() != 0
+            && has_room(query, buf)
+            && self
+                .context
+                .policy
+                .local
+                .is_elsewhere(query.name.as_bytes())
     }
 
     /// Answers from CHAOS and local data, or says under which name to go on.
@@ -152,26 +170,32 @@ impl<'a> Exchange<'a> {
     }
 
     /// REFUSED, with the question.
+    #[inline(never)]
     pub(crate) fn refuse(&self, query: &Query, buf: &mut [u8]) -> Decision<'a> {
         self.count(Counter::Refused);
         Decision::Reply(self.code(rcode::REFUSED, query, buf))
     }
 
     /// SERVFAIL; its length.
+    #[inline(never)]
     pub(crate) fn fail(&self, query: &Query, buf: &mut [u8]) -> usize {
         self.code(rcode::SERVFAIL, query, buf)
     }
 
     /// Writes a stored answer, behind the local CNAME that led to it if there is one; its length.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "with and without an alias it is two functions, of which one is hot"
+    )]
+    #[inline(always)]
     pub(crate) fn write(
         &self,
-        found: &Found<'_>,
+        found: Found<'_>,
         query: &Query,
         alias: Option<&Alias<'_>>,
         buf: &mut [u8],
     ) -> usize {
-        let Found { stored, age_secs } = *found;
+        let Found { stored, age_secs } = found;
         let options = self
             .context
             .policy
@@ -192,6 +216,7 @@ impl<'a> Exchange<'a> {
         write_error(buf, error, self.context.policy.limits.udp_size())
     }
 
+    #[inline(never)]
     fn report(&self, error: &QueryError, buf: &mut [u8]) -> Decision<'a> {
         match self.write_error(error, buf) {
             Some(len) => {
@@ -202,13 +227,14 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    #[inline(never)]
     fn local_reply(&self, stored: &[u8], query: &Query, buf: &mut [u8]) -> Decision<'a> {
         let Some(stored) = Stored::new(stored) else {
             return Decision::Reply(self.fail(query, buf));
         };
         self.count(Counter::LocalAnswers);
         Decision::Reply(self.write(
-            &Found {
+            Found {
                 stored,
                 age_secs: 0,
             },
@@ -219,6 +245,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// A local answer without records: AA is set.
+    #[inline(never)]
     fn local_code(&self, code: u16, query: &Query, buf: &mut [u8]) -> Decision<'a> {
         self.count(Counter::LocalAnswers);
         let len = self.code(code, query, buf);
@@ -226,6 +253,7 @@ impl<'a> Exchange<'a> {
         Decision::Reply(len)
     }
 
+    #[inline(never)]
     fn code(&self, code: u16, query: &Query, buf: &mut [u8]) -> usize {
         write_rcode(
             buf,
@@ -241,6 +269,7 @@ impl<'a> Exchange<'a> {
 
     /// REFUSED as a header alone, whatever else the message holds: as Unbound answers those whom access
     /// control turns away.
+    #[inline(never)]
     fn refuse_bare(&self, buf: &mut [u8], query_len: usize) -> Decision<'a> {
         let Some(header) = buf[..query_len].first_chunk_mut::<HEADER_BYTES>() else {
             return Decision::Drop(DropReason::Short);
@@ -256,6 +285,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The message itself with QR and a response code: Unbound's answer to types that are no questions.
+    #[inline(never)]
     fn echo(&self, code: u16, counter: Counter, buf: &mut [u8], query_len: usize) -> Decision<'a> {
         buf[2] |= QR;
         buf[3] = buf[3] & !RCODE | code as u8;
@@ -263,20 +293,26 @@ impl<'a> Exchange<'a> {
         Decision::Reply(query_len)
     }
 
+    #[inline]
     fn count(&self, counter: Counter) {
         self.context.counters.count(counter);
     }
 }
 
 /// Whether the buffer holds any reply: header, question, and the largest OPT record.
+#[inline]
 pub(crate) fn has_room(query: &Query, buf: &[u8]) -> bool {
     buf.len() >= HEADER_BYTES + query.question_len + MAX_OPT_BYTES
 }
 
+/// The first of the types behind those of data (RFC 6895, 3.1).
+const FIRST_META: u16 = 128;
+
 /// Types that ask for something other than data: OPT, and all from 128 up but ANY and those that are
 /// assigned behind it (RFC 6895, 3.1). Transfers are refused before.
+#[inline]
 fn is_meta(qtype: u16) -> bool {
-    qtype == rtype::OPT || (128..=254).contains(&qtype)
+    qtype == rtype::OPT || (FIRST_META..=254).contains(&qtype)
 }
 
 fn silence(error: &QueryError) -> DropReason {

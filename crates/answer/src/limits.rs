@@ -33,6 +33,7 @@ impl Limits {
     }
 
     /// How the reply to this query is made.
+    #[inline]
     pub(crate) fn render_options(
         &self,
         query: &Query,

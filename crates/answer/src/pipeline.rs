@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use sluicegate_dns::{Query, QueryError, Stored};
+use sluicegate_dns::{Name, Query, QueryError, Stored};
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 
 use crate::alias::Alias;
@@ -27,22 +27,53 @@ pub struct Context<'a> {
 /// A message that was looked at: its question, and where in the cache its answer would be.
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
-    query: Result<Query, QueryError>,
+    query: Query,
+    /// Why it is none.
+    error: Option<QueryError>,
     place: Option<Place>,
+}
+
+impl Prepared {
+    #[expect(
+        clippy::inline_always,
+        reason = "as a call, it is copied to where it is wanted"
+    )]
+    #[inline(always)]
+    const fn empty() -> Self {
+        Self {
+            query: Query::empty(),
+            error: None,
+            place: None,
+        }
+    }
+
+    #[inline]
+    fn read(&mut self, cache: &Cache, msg: &[u8]) {
+        if let Err(error) = self.query.read(msg) {
+            self.error = Some(error);
+        } else if let Some(key) = key(&self.query.name, &self.query) {
+            let place = cache.place(&key);
+            std::hint::black_box(cache.touch(place));
+            self.place = Some(place);
+        }
+    }
+
+    #[inline]
+    fn query(&self) -> Result<&Query, &QueryError> {
+        match &self.error {
+            None => Ok(&self.query),
+            Some(error) => Err(error),
+        }
+    }
 }
 
 /// Reads a message and starts to fetch what its answer needs. A batch is prepared as a whole before its
 /// first message is answered, so that the memory is on its way.
 #[inline]
 pub fn prepare(cache: &Cache, msg: &[u8]) -> Prepared {
-    let query = Query::parse(msg);
-    let place = query.as_ref().ok().and_then(|query| {
-        let key = Key::new(query.name.as_bytes(), query.qtype, query.qclass, VIEW)?;
-        let place = cache.place(&key);
-        std::hint::black_box(cache.touch(place));
-        Some(place)
-    });
-    Prepared { query, place }
+    let mut prepared = Prepared::empty();
+    prepared.read(cache, msg);
+    prepared
 }
 
 /// Decides what becomes of the message in `buf[..query_len]`, and writes the reply, if it is known, over it.
@@ -57,7 +88,9 @@ pub fn answer(
     query_len: usize,
 ) -> Verdict {
     let query_len = query_len.min(buf.len());
-    let prepared = prepare(context.cache, &buf[..query_len]);
+    // Read where it stays: it is too large to be handed around without a cost.
+    let mut prepared = Prepared::empty();
+    prepared.read(context.cache, &buf[..query_len]);
     answer_prepared(context, &prepared, request, buf, query_len)
 }
 
@@ -74,7 +107,7 @@ pub fn answer_prepared(
         Decision::Drop(reason) => Verdict::Drop(reason),
         Decision::Resolve(alias) => {
             // What is asked is in the prepared message, which was good to come here.
-            let Ok(query) = &prepared.query else {
+            let Ok(query) = prepared.query() else {
                 return Verdict::Drop(DropReason::Malformed);
             };
             let name = alias
@@ -99,7 +132,39 @@ fn decide<'a>(
     query_len: usize,
 ) -> Decision<'a> {
     let exchange = Exchange::new(context, request);
-    let query = match exchange.admit(&prepared.query, buf, query_len) {
+    if let Some(len) = plain_hit(&exchange, prepared, buf) {
+        return Decision::Reply(len);
+    }
+    decide_at_length(&exchange, prepared, buf, query_len)
+}
+
+/// The answer to what nearly every query is: one for data, of a client that may ask for it, under a name that is not
+/// local, and to be found in the cache.
+///
+/// `None` says nothing, and nothing was written or counted: [`decide_at_length`] knows all the rules, and has the
+/// same answer. It is made of the tests that let such a query through, and of nothing else, so that they and their
+/// results stay in registers.
+#[inline]
+fn plain_hit(exchange: &Exchange<'_>, prepared: &Prepared, buf: &mut [u8]) -> Option<usize> {
+    let query = &prepared.query;
+    let plain = prepared.error.is_none() && query.rd && exchange.is_plain(query, buf);
+    let place = prepared.place.filter(|_| plain)?;
+    let key = key(&query.name, query)?;
+    look_up(exchange, key, place, query, |found| {
+        exchange.write(found, query, None, buf)
+    })
+}
+
+/// As [`decide`], by every rule in its turn.
+#[inline(never)]
+fn decide_at_length<'a>(
+    exchange: &Exchange<'a>,
+    prepared: &Prepared,
+    buf: &mut [u8],
+    query_len: usize,
+) -> Decision<'a> {
+    let context = exchange.context;
+    let query = match exchange.admit(prepared.query(), buf, query_len) {
         ControlFlow::Continue(query) => query,
         ControlFlow::Break(decision) => return decision,
     };
@@ -117,8 +182,7 @@ fn decide<'a>(
     if let Some(decision) = exchange.refuse_recursion(query, buf) {
         return decision;
     }
-    if let Some(len) = from_cache(&exchange, prepared.place, query, alias.as_ref(), buf) {
-        context.counters.count(Counter::CacheHits);
+    if let Some(len) = from_cache(exchange, prepared.place, query, alias.as_ref(), buf) {
         return Decision::Reply(len);
     }
     if !query.rd {
@@ -152,7 +216,7 @@ pub fn finish(
         .filter(|_| target == Some(resolution.question().name))
     {
         Some(stored) => exchange.write(
-            &Found {
+            Found {
                 stored,
                 age_secs: 0,
             },
@@ -201,19 +265,41 @@ fn from_cache(
     alias: Option<&Alias<'_>>,
     buf: &mut [u8],
 ) -> Option<usize> {
+    if let Some(alias) = alias {
+        return from_cache_behind(exchange, query, alias, buf);
+    }
+    let key = key(&query.name, query)?;
+    let place = place.unwrap_or_else(|| exchange.context.cache.place(&key));
+    look_up(exchange, key, place, query, |found| {
+        exchange.write(found, query, None, buf)
+    })
+}
+
+/// As [`from_cache`], for what a local CNAME leads to.
+#[inline(never)]
+fn from_cache_behind(
+    exchange: &Exchange<'_>,
+    query: &Query,
+    alias: &Alias<'_>,
+    buf: &mut [u8],
+) -> Option<usize> {
+    let target = alias.target(&query.name)?;
+    let key = key(&target, query)?;
+    let place = exchange.context.cache.place(&key);
+    look_up(exchange, key, place, query, |found| {
+        exchange.write(found, query, Some(alias), buf)
+    })
+}
+
+#[inline]
+fn look_up(
+    exchange: &Exchange<'_>,
+    key: Key<'_>,
+    place: Place,
+    query: &Query,
+    write: impl FnOnce(Found<'_>) -> usize,
+) -> Option<usize> {
     let Context { cache, now, .. } = exchange.context;
-    let target;
-    let name = match alias {
-        Some(alias) => {
-            target = alias.target(&query.name)?;
-            &target
-        }
-        None => &query.name,
-    };
-    let key = Key::new(name.as_bytes(), query.qtype, query.qclass, VIEW)?;
-    let place = place
-        .filter(|_| alias.is_none())
-        .unwrap_or_else(|| cache.place(&key));
     SCRATCH.with_borrow_mut(|scratch| {
         let sought = Sought {
             key,
@@ -223,14 +309,19 @@ fn from_cache(
         let Hit {
             stored, age_secs, ..
         } = cache.lookup(&sought, now.secs, scratch)?;
-        let found = Found {
-            stored: Stored::new(stored)?,
-            age_secs,
-        };
-        Some(exchange.write(&found, query, alias, buf))
+        let stored = Stored::new(stored)?;
+        exchange.context.counters.count(Counter::CacheHits);
+        Some(write(Found { stored, age_secs }))
     })
 }
 
+/// What the answer to a query is stored under, when it is asked for this name.
+#[inline]
+fn key<'a>(name: &'a Name, query: &Query) -> Option<Key<'a>> {
+    Key::new(name.as_bytes(), query.qtype, query.qclass, VIEW)
+}
+
+#[inline]
 fn variant(query: &Query) -> Variant {
     Variant {
         dnssec_ok: query.dnssec_ok(),

@@ -58,6 +58,63 @@ fn a_later_hit_has_the_bytes_of_the_first_answer() {
 }
 
 #[test]
+fn every_rule_holds_for_what_is_in_the_cache() {
+    let mut server = Server::new(CONF);
+    let client = Client::new("www.rules.lab", rtype::A);
+    let wire = Message::reply("www.rules.lab", rtype::A)
+        .answer(record(b"\xc0\x0c", rtype::A, 3600, &[192, 0, 2, 1]))
+        .build();
+    server.ask_and_find(&client, &insecure(&wire));
+    let code = |reply: Vec<u8>| u16::from(reply[3] & 15);
+    let without_rd = Client {
+        rd: false,
+        ..client.clone()
+    };
+    let from_nowhere = Client {
+        port: 0,
+        ..client.clone()
+    };
+    let transfer = Client {
+        qtype: rtype::AXFR,
+        ..client.clone()
+    };
+    assert_eq!(code(server.ask(&client).reply()), rcode::NOERROR);
+    assert_eq!(code(server.ask(&without_rd).reply()), rcode::REFUSED);
+    assert_eq!(code(server.ask(&transfer).reply()), rcode::REFUSED);
+    assert!(matches!(
+        server.ask(&from_nowhere).verdict,
+        Verdict::Drop(DropReason::Malformed)
+    ));
+    let other_class = server.ask_raw(&client.with_bytes(|msg| {
+        if let Some(class) = msg.last_mut() {
+            *class = 3;
+        }
+    }));
+    assert_eq!(code(other_class.reply()), rcode::REFUSED);
+    for (lines, want) in [
+        ("local-zone: rules.lab always_nxdomain", rcode::NXDOMAIN),
+        ("local-zone: lab always_nxdomain", rcode::NXDOMAIN),
+        ("local-zone: . always_nxdomain", rcode::NXDOMAIN),
+        ("access-control: 127.0.0.0/8 refuse", rcode::REFUSED),
+        (
+            "access-control: 127.0.0.0/8 refuse_non_local",
+            rcode::REFUSED,
+        ),
+        ("local-zone: mules.lab always_nxdomain", rcode::NOERROR),
+    ] {
+        server.reload(lines);
+        assert_eq!(code(server.ask(&client).reply()), want, "{lines}");
+    }
+    server.reload("access-control: 127.0.0.0/8 deny");
+    assert!(matches!(
+        server.ask(&client).verdict,
+        Verdict::Drop(DropReason::Denied)
+    ));
+    server.reload("access-control: 127.0.0.0/8 allow_setrd");
+    assert_eq!(code(server.ask(&without_rd).reply()), rcode::NOERROR);
+}
+
+#[test]
 fn ttls_run_down_and_the_answer_expires() {
     let mut server = Server::new(CONF);
     let wire = Message::reply("www.lab", rtype::A)

@@ -126,11 +126,13 @@ impl Counters {
     }
 
     /// Adds one. Only the owning worker may call this: it is a load and a store, not an atomic add.
+    #[inline]
     pub fn count(&self, counter: Counter) {
         self.add(counter, 1);
     }
 
     /// Adds `amount`. Only the owning worker may call this.
+    #[inline]
     pub fn add(&self, counter: Counter, amount: u64) {
         let cell = &self.0[counter as usize];
         cell.store(cell.load(Relaxed).wrapping_add(amount), Relaxed);

@@ -1,5 +1,7 @@
 use std::hash::Hasher;
 
+use super::seqlock::{AtomicU64, Ordering::Relaxed};
+
 /// What an answer is stored under. The policy view is part of it, the DO and CD bits are not: those
 /// choose among the [`Variants`] of one key.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +15,7 @@ impl<'a> Key<'a> {
     /// A key, or `None` for what is never cached: classes above 255, views above 4095, names over 255 bytes.
     ///
     /// `name` is the lower-cased wire form.
+    #[inline]
     pub fn new(name: &'a [u8], qtype: u16, qclass: u16, view: u16) -> Option<Self> {
         let class = u8::try_from(qclass).ok()?;
         let len = u8::try_from(name.len()).ok()?;
@@ -26,10 +29,12 @@ impl<'a> Key<'a> {
         Some(Self { name, ident })
     }
 
+    #[inline]
     pub(super) fn name(&self) -> &'a [u8] {
         self.name
     }
 
+    #[inline]
     pub(super) fn feed(&self, hasher: &mut impl Hasher) {
         hasher.write(self.name);
         hasher.write_u64(self.ident);
@@ -68,12 +73,14 @@ impl Variants {
     }
 
     /// Whether this set holds the variant.
+    #[inline]
     pub const fn contains(self, variant: Variant) -> bool {
         self.0 & variant.bit() != 0
     }
 }
 
 impl Variant {
+    #[inline]
     const fn bit(self) -> u8 {
         1 << (self.dnssec_ok as u8 | (self.checking_disabled as u8) << 1)
     }
@@ -107,10 +114,12 @@ impl Prefix {
         }
     }
 
+    #[inline]
     pub(super) fn is_of(self, key: &Key<'_>) -> bool {
         self.shape & IDENT_MASK == key.ident
     }
 
+    #[inline]
     pub(super) fn variants(self) -> Variants {
         Variants((self.shape >> VARIANTS_SHIFT & 0xf) as u8)
     }
@@ -119,25 +128,41 @@ impl Prefix {
         self.variants().0 & variants.0 != 0
     }
 
+    #[inline]
     pub(super) fn stored_len(self) -> usize {
         (self.shape & 0xffff) as usize
     }
 
+    #[inline]
     pub(super) fn name_len(self) -> usize {
         (self.shape >> NAME_LEN_SHIFT & 0xff) as usize
     }
 
+    /// Words of the name. Both lengths are far from where the addition could overflow.
+    #[inline]
+    pub(super) fn name_words(self) -> usize {
+        (self.name_len() + 7) >> 3
+    }
+
+    /// Words of what is stored.
+    #[inline]
+    pub(super) fn stored_words(self) -> usize {
+        (self.stored_len() + 7) >> 3
+    }
+
+    #[inline]
     pub(super) fn stored_at(self) -> u32 {
         self.times as u32
     }
 
+    #[inline]
     pub(super) fn expires(self) -> u32 {
         (self.times >> 32) as u32
     }
 
     /// Words of the whole entry.
     pub(super) fn words(self) -> usize {
-        Self::WORDS + self.name_len().div_ceil(8) + self.stored_len().div_ceil(8)
+        Self::WORDS + self.name_words() + self.stored_words()
     }
 }
 
@@ -153,13 +178,61 @@ const IDENT_MASK: u64 = !(0xffff | 0xf << VARIANTS_SHIFT);
 /// The bytes of a name or an answer as words, little-endian, the last padded with zeros.
 pub(super) fn words_of(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
     let (whole, rest) = bytes.as_chunks::<8>();
-    let last = (!rest.is_empty()).then(|| {
-        let mut padded = [0; 8];
-        padded[..rest.len()].copy_from_slice(rest);
-        u64::from_le_bytes(padded)
-    });
+    let last = (!rest.is_empty()).then(|| last_word(bytes, rest.len()));
     whole
         .iter()
         .map(|chunk| u64::from_le_bytes(*chunk))
         .chain(last)
+}
+
+/// Whether a name stands at the start of these words.
+#[inline]
+pub(super) fn stands_in(name: &[u8], words: &[AtomicU64]) -> bool {
+    let (whole, rest) = name.as_chunks::<8>();
+    let Some((front, behind)) = words.split_at_checked(whole.len()) else {
+        return false;
+    };
+    let same =
+        |(chunk, word): (&[u8; 8], &AtomicU64)| word.load(Relaxed) == u64::from_le_bytes(*chunk);
+    let last = || behind.first().map(|word| word.load(Relaxed));
+    whole.iter().zip(front).all(same)
+        && (rest.is_empty() || last() == Some(last_word(name, rest.len())))
+}
+
+/// The last `count` bytes, fewer than eight, as a word.
+#[inline]
+fn last_word(bytes: &[u8], count: usize) -> u64 {
+    if let Some(last) = bytes.last_chunk::<8>() {
+        return u64::from_le_bytes(*last) >> (64 - 8 * count.clamp(1, 7));
+    }
+    let last = bytes.iter().rev().take(count);
+    last.fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_every_length_are_told_from_others() {
+        for len in 1..=40usize {
+            let name: Vec<u8> = (1..=len as u8).collect();
+            let words: Vec<_> = words_of(&name).map(AtomicU64::new).collect();
+            let padded = name.chunks(8).map(|chunk| {
+                let bytes = chunk.iter().rev();
+                bytes.fold(0, |word, byte| word << 8 | u64::from(*byte))
+            });
+            assert!(
+                words.iter().map(|word| word.load(Relaxed)).eq(padded),
+                "{len}"
+            );
+            assert!(stands_in(&name, &words), "{len}");
+            assert!(!stands_in(&name, &words[1..]), "{len}");
+            for place in 0..len {
+                let mut other = name.clone();
+                other[place] ^= 0x80;
+                assert!(!stands_in(&other, &words), "{len}, {place}");
+            }
+        }
+    }
 }

@@ -1,4 +1,4 @@
-use super::entry::{Key, Prefix, Variant, words_of};
+use super::entry::{Key, Prefix, Variant, stands_in};
 use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_read, end_read};
 
 /// One set: a header of 16 words and a log of entries, oldest first.
@@ -56,23 +56,44 @@ impl<'m, const W: usize> Set<'m, W> {
     }
 
     /// Copies the wanted answer to `out`, which must hold a whole set's log.
-    #[inline]
+    #[inline(never)] // it needs all the registers: inlined, it and its surroundings live in memory
     pub(super) fn read(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Found {
-        for _ in 0..READ_TRIES {
-            let Some(seen) = begin_read(&self.0[SEQUENCE]) else {
-                std::hint::spin_loop();
-                continue;
-            };
-            let found = self.scan(wanted, out);
-            if end_read(&self.0[SEQUENCE], seen) {
-                if let Some((lane, found)) = found {
-                    self.mark_used(lane);
-                    return found;
-                }
-                return Found::Nothing;
+        // In a line of its own, since it is nearly always the only one.
+        match self.try_read(wanted, out) {
+            Some(found) => found,
+            None => self.retry_read(wanted, out),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn retry_read(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Found {
+        for _ in 1..READ_TRIES {
+            std::hint::spin_loop();
+            if let Some(found) = self.try_read(wanted, out) {
+                return found;
             }
         }
         Found::Nothing
+    }
+
+    /// `None`: a writer was at work.
+    #[expect(
+        clippy::inline_always,
+        reason = "the one hot caller is a function of its own"
+    )]
+    #[inline(always)]
+    fn try_read(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<Found> {
+        let seen = begin_read(&self.0[SEQUENCE])?;
+        let found = self.scan(wanted, out);
+        if !end_read(&self.0[SEQUENCE], seen) {
+            return None;
+        }
+        let Some((lane, found)) = found else {
+            return Some(Found::Nothing);
+        };
+        self.mark_used(lane);
+        Some(found)
     }
 
     /// Whether an entry with this tag may be in the set; a hint, for writers.
@@ -117,21 +138,17 @@ impl<'m, const W: usize> Set<'m, W> {
             return None;
         }
         let rest = &entry[Prefix::WORDS..];
-        let (name, rest) = rest.split_at_checked(prefix.name_len().div_ceil(8))?;
-        if !words_of(wanted.key.name())
-            .zip(name)
-            .all(|(mine, stored)| mine == stored.load(Relaxed))
-        {
+        let (name, rest) = rest.split_at_checked(prefix.name_words())?;
+        if !stands_in(wanted.key.name(), name) {
             return None;
         }
-        let len = prefix.stored_len();
-        let (out, _) = out.get_mut(..len.next_multiple_of(8))?.as_chunks_mut::<8>();
-        let stored = rest.get(..out.len())?;
+        let stored = rest.get(..prefix.stored_words())?;
+        let out = out.as_chunks_mut::<8>().0.get_mut(..stored.len())?;
         for (chunk, word) in out.iter_mut().zip(stored) {
             *chunk = word.load(Relaxed).to_le_bytes();
         }
         Some(Found::Entry {
-            len,
+            len: prefix.stored_len(),
             stored_at: prefix.stored_at(),
             expires: prefix.expires(),
         })

@@ -124,7 +124,11 @@ impl Cache {
     }
 
     /// Looks for a live answer and copies it to `scratch`, which should have [`Cache::SCRATCH_BYTES`].
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "called once on the way of a hit; what it hands on stays in registers"
+    )]
+    #[inline(always)]
     pub fn lookup<'s>(
         &self,
         sought: &Sought<'_>,

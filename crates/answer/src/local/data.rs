@@ -47,6 +47,15 @@ impl LocalZones {
         (Self { trees, null }, errors)
     }
 
+    /// Whether nothing of class IN is local at this name, as far as can be seen at a glance.
+    #[inline]
+    pub(crate) fn is_elsewhere(&self, name: &[u8]) -> bool {
+        match self.trees.first() {
+            Some((class::IN, tree)) => tree.is_elsewhere(name),
+            _ => true,
+        }
+    }
+
     /// The local answer for a question; `name` is the lower-cased wire form.
     #[inline]
     pub(crate) fn find(&self, name: &[u8], qtype: u16, qclass: u16) -> LocalAnswer<'_> {

@@ -40,6 +40,12 @@ pub(super) struct Interface {
     tally: Arc<Tally>,
 }
 
+/// A program on an interface, all queues disabled.
+struct Foothold {
+    steering: Steering,
+    link: AttachedLink,
+}
+
 /// Why a rung did not hold.
 enum Setback {
     /// The next one may.
@@ -67,10 +73,11 @@ impl Interface {
         let nic = ask(target)?;
         let opening = Opening::plan(&nic, site.xdp, target)?;
         let mut failures = Failures::default();
+        let mut kept = None;
         for rung in Rung::ladder(site.xdp.mode).iter().copied() {
             let why = match opening.unfit(rung) {
                 Some(why) => why.to_owned(),
-                None => match Self::climb(site, target, &nic, &opening, rung) {
+                None => match Self::climb(site, target, &nic, (&opening, rung), &mut kept) {
                     Ok(interface) => {
                         tell_failures(target, &failures);
                         return Ok(interface);
@@ -190,18 +197,23 @@ impl Interface {
         reason
     }
 
-    /// Tries one rung: all queues or none.
+    /// Tries one rung: all queues or none. The program of the rung before stays where it is if this one wants
+    /// it there too: attaching resets some NICs.
     fn climb(
         site: &mut Site<'_>,
         target: &Target,
         nic: &Nic,
-        opening: &Opening,
-        rung: Rung,
+        (opening, rung): (&Opening, Rung),
+        kept: &mut Option<Foothold>,
     ) -> Result<Self, Setback> {
-        let steering = Steering::load()?;
-        let link = steering.attach(nic, attach_mode(rung))?;
+        let mode = attach_mode(rung);
+        let foothold = match kept.take().filter(|kept| kept.link.mode() == mode) {
+            Some(foothold) => foothold,
+            None => Foothold::gain(nic, mode)?,
+        };
+        let steering = &foothold.steering;
         let mut workers = Vec::new();
-        let started = start_workers(site, target, nic, (&steering, opening, rung), &mut workers)
+        let started = start_workers(site, target, nic, (steering, opening, rung), &mut workers)
             .and_then(|()| {
                 steering
                     .open(target, opening.served_queues)
@@ -210,10 +222,16 @@ impl Interface {
         if let Err(setback) = started {
             steering.disable(opening.served_queues);
             let ended = end(workers, Instant::now());
-            drop(link);
-            close(ended);
+            if ended.iter().flatten().all(|ended| ended.queue.is_none()) {
+                *kept = Some(foothold);
+            } else {
+                // Some NICs hang if bound sockets are closed before the program has been detached.
+                drop(foothold);
+                close(ended);
+            }
             return Err(setback);
         }
+        let Foothold { steering, link } = foothold;
         let tally = site
             .tallies
             .program(&site.shared.registry, &target.link.name);
@@ -254,6 +272,14 @@ impl Interface {
         if let Some(counts) = self.steering.exits() {
             self.tally.publish(&counts);
         }
+    }
+}
+
+impl Foothold {
+    fn gain(nic: &Nic, mode: AttachMode) -> Result<Self, Setback> {
+        let steering = Steering::load()?;
+        let link = steering.attach(nic, mode)?;
+        Ok(Self { steering, link })
     }
 }
 

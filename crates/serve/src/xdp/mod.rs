@@ -2,14 +2,17 @@
 //!
 //! The [`Gate`] thread joins three things: what is listened on, which interfaces carry those addresses,
 //! and what runs. It looks when rtnetlink says that something changed, when a worker ends, and once a
-//! second. Each interface has a program of its own and one worker for each RX queue, all queues or none;
-//! whatever it has not (yet) is served by the kernel's sockets, which are always read.
+//! second. Each interface has a program of its own and one worker for each queue that is served: all that have
+//! both an RX and a TX side, or the first of them, as many as `queues:` says. Either all of these run or none;
+//! whatever is not (yet) served so is served by the kernel's sockets, which are always read.
 //!
 //! Starting an interface, on the best rung that holds (zero-copy, copy, generic):
 //! load the program, all queues disabled; attach it by a `bpf_link`; each worker opens its queue on its own
-//! thread; fill in the interface's MAC address; enable the queues.
-//! Ending one: disable the queues; empty the map's slots; let the workers answer what they have; detach;
-//! close the sockets.
+//! thread; fill in the interface's MAC address; enable the queues. A rung that attaches in the same way as the
+//! one before goes on with its program.
+//!
+//! Ending one: disable the queues; wait for the last batch; each worker answers what it has, then empties its
+//! slot of the map; detach; close the sockets.
 
 mod facts;
 mod gate;

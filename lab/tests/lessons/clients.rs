@@ -182,6 +182,7 @@ pub(crate) fn vlan_clients_are_answered() -> Result<()> {
         ensure!(answer.answer.len() == 1, "{answer:?}");
     }
     server.expect_sum("total.", ".replied", 2)?;
+    server.expect_sum("xdp.", ".replied", 2)?;
     Ok(())
 }
 

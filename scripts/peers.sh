@@ -1,40 +1,60 @@
 #!/usr/bin/env bash
-# Fetches the programs that the tests talk to or compare with (Unbound, Knot DNS, dig, dnsperf, ...) as Debian packages
-# and unpacks them into a private folder. Nothing is installed, nothing is started.
+# Fetches the programs that the tests talk to (Unbound, Knot DNS, dig, dnsperf, ...), or those that the benchmark compares
+# with as well, as Debian packages and unpacks them into a private folder. Nothing is installed, nothing is started.
 #
-#   scripts/peers.sh [FOLDER]     default: .peers in the project, or $SLUICEGATE_PEERS
+#   scripts/peers.sh [test | bench]     into .peers in the project, or $SLUICEGATE_PEERS
+#
+# What can't be fetched is no failure (tests that need it are skipped), unless SLUICEGATE_ALL_NEEDS=1, as in CI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-peers=${1:-${SLUICEGATE_PEERS:-$PWD/.peers}}
-wanted=(unbound unbound-host knot knot-dnsutils dnsperf bind9-dnsutils tcpdump dnsdist pdns-recursor)
+peers=${SLUICEGATE_PEERS:-$PWD/.peers}
+wanted=(unbound unbound-host knot knot-dnsutils dnsperf bind9-dnsutils tcpdump)
+case ${1:-test} in
+test) ;;
+bench) wanted+=(dnsdist pdns-recursor) ;;
+*) echo "usage: scripts/peers.sh [test|bench]" >&2; exit 2 ;;
+esac
+
+give_up() {
+    echo "peers: no ${lacking[*]}: $1" >&2
+    [ "${SLUICEGATE_ALL_NEEDS:-}" != 1 ] || exit 1
+    echo "peers: what needs them is skipped" >&2
+    exit 0
+}
+
+# All that `apt-get install` would add here: the packages themselves and the libraries that this machine lacks.
+fetch() {
+    local needed
+    rm -f ./*.deb
+    apt-get install --simulate --reinstall --no-install-recommends "${lacking[@]}" >plan.txt 2>fetch.log || return 1
+    needed=$(awk '$1 == "Inst" { print $2 }' plan.txt | sort -u)
+    [ -n "$needed" ] || return 1
+    echo "peers: fetching $(wc -w <<<"$needed") packages into $peers"
+    # shellcheck disable=SC2086 # a list of package names
+    apt-get download -q $needed >fetch.log 2>&1
+}
 
 stamp=$peers/.fetched
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "${wanted[*]}" ]; then
-    exit 0
-fi
+read -r -a fetched <<<"$(cat "$stamp" 2>/dev/null || true)"
+lacking=()
+for package in "${wanted[@]}"; do
+    [[ " ${fetched[*]-} " == *" $package "* ]] || lacking+=("$package")
+done
+[ ${#lacking[@]} -gt 0 ] || exit 0
 if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-    echo "peers: this is not a Debian system, so ${wanted[*]} can't be fetched; tests that need them are skipped" >&2
-    exit 0
+    give_up "this is not a Debian system"
 fi
-
 mkdir -p "$peers/.deb"
 cd "$peers/.deb"
-# What `apt-get install` would add here: the packages themselves and the libraries that this machine lacks.
-needed=$(apt-get install --simulate --reinstall --no-install-recommends "${wanted[@]}" 2>/dev/null |
-    awk '$1 == "Inst" { print $2 }' | sort -u)
-if [ -z "$needed" ]; then
-    echo "peers: apt knows no package list; run 'apt-get update' as root. Tests that need peers are skipped." >&2
-    exit 0
-fi
-echo "peers: fetching $(wc -w <<<"$needed") packages into $peers"
-# shellcheck disable=SC2086 # a list of package names
-if ! apt-get download -q $needed >fetch.log 2>&1; then
-    tail -n 3 fetch.log >&2
-    echo "peers: the packages could not be fetched (offline?); tests that need peers are skipped" >&2
-    exit 0
+if ! fetch; then
+    # Package lists that are missing or too old: only root can mend that.
+    [ "$(id -u)" -eq 0 ] || give_up "$(tail -n 1 fetch.log) (as root: apt-get update)"
+    echo "peers: getting newer package lists"
+    apt-get update -q >update.log 2>&1 || give_up "apt-get update: $(tail -n 1 update.log)"
+    fetch || give_up "$(tail -n 1 fetch.log)"
 fi
 for package in ./*.deb; do
     dpkg-deb -x "$package" "$peers"
 done
 rm -f ./*.deb
-echo "${wanted[*]}" >"$stamp"
+echo "${fetched[*]-} ${lacking[*]}" >"$stamp"

@@ -28,7 +28,7 @@ test: ## every test that can run here; what can't says why and counts as skipped
 	@$(MAKE) --no-print-directory loom doctest gate
 	@nextest=$$(scripts/tool.sh cargo-nextest $(NEXTEST_VERSION)) && \
 	    cargo build --workspace --all-targets && \
-	    { cargo run --quiet --package sluicegate-lab --bin lab-needs || true; } && \
+	    cargo run --quiet --package sluicegate-lab --bin lab-needs && \
 	    $$nextest nextest run --workspace
 
 gate: ## instructions of each step of an answer, compared with bench/instructions.txt
@@ -36,7 +36,7 @@ gate: ## instructions of each step of an answer, compared with bench/instruction
 
 bench: ## Sluicegate beside its peers, some minutes (root; BENCH=quick|full, BENCH_CASES=hits,latency,...)
 	@scripts/deps.sh test
-	@scripts/peers.sh
+	@scripts/peers.sh bench
 	@cargo build --release --package sluicegate --package sluicegate-bench
 	@cargo run --quiet --release --package sluicegate-bench -- run --effort $${BENCH:-quick} \
 	    $${BENCH_CASES:+--cases $$BENCH_CASES}

@@ -1,9 +1,11 @@
-//! Says what the tests with real packets would need and this machine lacks; prints nothing where all is there.
+//! Says what the tests with real packets would need and this machine lacks; prints nothing where all is there. Fails with
+//! `SLUICEGATE_ALL_NEEDS=1` where something is missing that the project could provide.
 #![forbid(unsafe_code)]
 
 use std::io::Write;
+use std::process::ExitCode;
 
-use sluicegate_lab::harness::Need;
+use sluicegate_lab::harness::{Need, all_wanted};
 
 const NEEDS: [Need; 13] = [
     Need::Root,
@@ -21,7 +23,7 @@ const NEEDS: [Need; 13] = [
     Need::SharedData("rpl"),
 ];
 
-fn main() -> std::io::Result<()> {
+fn main() -> std::io::Result<ExitCode> {
     let missing: Vec<(Need, String)> = NEEDS
         .iter()
         .filter_map(|need| Some((*need, need.unmet()?)))
@@ -33,8 +35,9 @@ fn main() -> std::io::Result<()> {
             "Not everything can be tested here. Tests that lack something are skipped, not passed:"
         )?;
     }
-    for (_, reason) in missing {
+    for (_, reason) in &missing {
         writeln!(out, "  {reason}")?;
     }
-    Ok(())
+    let fails = all_wanted() && missing.iter().any(|(need, _)| need.is_ours());
+    Ok(ExitCode::from(u8::from(fails)))
 }

@@ -19,10 +19,13 @@
 //! count it as skipped, never as passed, and the reason is printed on standard error. A test may still be asked for by
 //! name with `--ignored`; it then fails with that reason.
 //!
+//! With `SLUICEGATE_ALL_NEEDS=1`, as in CI, only what hangs on the kernel or on data from outside may be missing: a test
+//! that lacks anything else is run, and fails with the reason.
+//!
 //! A test file that uses this has `harness = false` in its `[[test]]` section.
 
 mod needs;
 mod suite;
 
-pub use needs::Need;
+pub use needs::{Need, all_wanted};
 pub use suite::{Suite, suite};

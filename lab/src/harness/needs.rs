@@ -21,7 +21,18 @@ pub enum Need {
     SharedData(&'static str),
 }
 
+/// Whether `$SLUICEGATE_ALL_NEEDS` is 1: what the project [can provide](Need::is_ours) shall be there, as in CI.
+pub fn all_wanted() -> bool {
+    env::var_os("SLUICEGATE_ALL_NEEDS").is_some_and(|value| value == "1")
+}
+
 impl Need {
+    /// Whether root can meet it on any Debian with the scripts of this project; the others hang on the kernel or on
+    /// data from outside of the repository.
+    pub fn is_ours(self) -> bool {
+        !matches!(self, Need::LinkKind(_) | Need::SharedData(_))
+    }
+
     /// `None` when the need is met, else why it isn't.
     pub fn unmet(self) -> Option<String> {
         match self {

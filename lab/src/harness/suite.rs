@@ -4,14 +4,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 
-use super::Need;
+use super::{Need, all_wanted};
 
 /// The tests of one file.
 pub struct Suite {
     name: &'static str,
     arguments: Arguments,
     trials: Vec<Trial>,
-    unmet: Vec<(String, String)>,
+    unmet: Vec<String>,
 }
 
 /// Begins a suite. The name only shows up in reasons; the tests keep the names they are given.
@@ -47,11 +47,16 @@ impl Suite {
         {
             return self;
         }
-        let reason = needs.iter().find_map(|need| need.unmet());
+        let unmet = first_unmet(needs);
+        let ignored = unmet
+            .as_ref()
+            .is_some_and(|(need, _)| !(all_wanted() && need.is_ours()));
+        let reason = unmet.map(|(_, reason)| reason);
         if let Some(reason) = &reason {
-            self.unmet.push((name.to_owned(), reason.clone()));
+            let what = if ignored { "skipped" } else { "can't run" };
+            self.unmet
+                .push(format!("{what}: {}::{name}: {reason}", self.name));
         }
-        let ignored = reason.is_some();
         let trial = Trial::test(name, move || match reason {
             Some(reason) => Err(Failed::from(reason)),
             None => test().map_err(|error| Failed::from(format!("{error:#}"))),
@@ -75,8 +80,15 @@ impl Suite {
 
     fn say_unmet(&self) {
         let mut stderr = std::io::stderr().lock();
-        for (test, reason) in &self.unmet {
-            let _ = writeln!(stderr, "skipped: {}::{test}: {reason}", self.name);
+        for line in &self.unmet {
+            let _ = writeln!(stderr, "{line}");
         }
     }
+}
+
+/// The need that decides: one that the project could meet comes before one that it can't.
+fn first_unmet(needs: &[Need]) -> Option<(Need, String)> {
+    let unmet = |need: &Need| Some((*need, need.unmet()?));
+    let (ours, others): (Vec<Need>, Vec<Need>) = needs.iter().partition(|need| need.is_ours());
+    ours.iter().chain(&others).find_map(unmet)
 }

@@ -220,15 +220,7 @@ impl Server {
 
     /// The numbers of the server's child processes, the engines.
     pub fn children(&self) -> Result<Vec<i32>> {
-        let mut children = Vec::new();
-        for task in fs::read_dir(format!("/proc/{}/task", self.process.pid()))? {
-            let text = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
-            children.extend(
-                text.split_whitespace()
-                    .filter_map(|pid| pid.parse::<i32>().ok()),
-            );
-        }
-        Ok(children)
+        children(self.process.pid())
     }
 
     /// Stops the server with SIGTERM and waits for its end.
@@ -259,6 +251,19 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// The numbers of a process's children, whichever of its threads started them.
+pub fn children(pid: i32) -> Result<Vec<i32>> {
+    let mut children = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+        children.extend(
+            text.split_whitespace()
+                .filter_map(|pid| pid.parse::<i32>().ok()),
+        );
+    }
+    Ok(children)
 }
 
 /// Sends one line to a control socket and reads all of the answer.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use sluicegate_lab::harness::suite;
 use sluicegate_lab::needs;
 use sluicegate_lab::netns::Netns;
-use sluicegate_lab::server::program;
+use sluicegate_lab::server::{children, program};
 
 fn main() -> ExitCode {
     suite("demo")
@@ -164,14 +164,15 @@ fn is_gone(pid: i32) -> Result<()> {
 fn leaves_nothing_when_killed() -> Result<()> {
     let mut demo = Running::start()?;
     let server = demo.server()?;
-    let engines =
-        fs::read_to_string(format!("/proc/{server}/task/{server}/children")).unwrap_or_default();
+    let engines = children(server)?;
+    ensure!(
+        engines.len() == 1,
+        "the server's children, its engine alone: {engines:?}"
+    );
     demo.0.kill()?;
     demo.0.wait()?;
     is_gone(server)?;
-    for engine in engines.split_whitespace() {
-        is_gone(engine.parse()?)?;
-    }
+    is_gone(engines[0])?;
     ensure!(
         !fs::exists("/run/sluicegate-demo.conf")?,
         "the configuration is still there"

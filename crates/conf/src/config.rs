@@ -236,7 +236,8 @@ pub struct XdpConfig {
 pub enum XdpEnable {
     /// Where it works; a clear line where it does not.
     Auto,
-    /// It must work on every interface with a listen address; starting fails otherwise.
+    /// It must work on every interface with a listen address, but for bridges and the like that only a wildcard
+    /// takes in; starting fails otherwise.
     Yes,
     /// Never.
     No,

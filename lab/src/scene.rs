@@ -42,7 +42,7 @@ pub struct Scene {
     pub server: Netns,
     /// What the server forwards to.
     pub upstream: Upstream,
-    _behind: Netns,
+    behind: Netns,
 }
 
 /// A way to the server.
@@ -97,8 +97,18 @@ impl Scene {
             client,
             server,
             upstream,
-            _behind: behind,
+            behind,
         })
+    }
+
+    /// One more upstream, on another address of the same host.
+    pub fn other_upstream(&self) -> Result<Upstream> {
+        let end = VethEnd {
+            netns: &self.behind,
+            name: "eth0".to_owned(),
+        };
+        end.add_address("198.51.100.54/24")?;
+        Upstream::start(&self.behind, "198.51.100.54:53".parse()?)
     }
 
     /// A configuration: both addresses of the link and loopback, the link's clients allowed, everything forwarded to

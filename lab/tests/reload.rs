@@ -1,6 +1,7 @@
 //! SIGHUP: a good configuration takes effect and keeps the cache, a bad one changes nothing, no query is lost. SIGTERM:
 //! those who wait are answered first.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -10,8 +11,9 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use sluicegate_lab::harness::suite;
 use sluicegate_lab::needs;
-use sluicegate_lab::scene::{PATIENCE, Path, Scene};
-use sluicegate_lab::wire::{Message, query, rcode, rtype};
+use sluicegate_lab::netns::Netns;
+use sluicegate_lab::scene::{PATIENCE, Path, SERVER_V4, Scene};
+use sluicegate_lab::wire::{Message, OpenLoop, ask_open_loop, query, rcode, rtype};
 
 fn main() -> ExitCode {
     suite("reload")
@@ -26,6 +28,11 @@ fn main() -> ExitCode {
             a_bad_file_changes_nothing,
         )
         .test("no_query_is_lost", needs![Root, Netns], no_query_is_lost)
+        .test(
+            "no_query_is_lost_under_open_load",
+            needs![Root, Netns],
+            no_query_is_lost_under_open_load,
+        )
         .test(
             "who_waits_is_answered_before_the_end",
             needs![Root, Netns],
@@ -166,6 +173,78 @@ fn no_query_is_lost() -> Result<()> {
         asked > u64::from(RELOADS) * 6,
         "only {asked} questions in {RELOADS} reloads"
     );
+    Ok(())
+}
+
+/// Clients that wait for nothing ask for hits and for misses, some of which are always under way, while each reload
+/// brings another upstream and other local data.
+fn no_query_is_lost_under_open_load() -> Result<()> {
+    const RELOADS: u8 = 6;
+    const RATE: u32 = 1_000;
+    let scene = Scene::new(1)?;
+    let other = scene.other_upstream()?;
+    let server = scene.start(&local(0))?;
+    let link = SocketAddr::new(SERVER_V4, 53);
+    let loopback = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 53);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let client = |netns, to, path| {
+            let stop = &stop;
+            let ask = move || ask_open_loop(to, RATE, stop, PATIENCE, |id| mixed(path, id));
+            scope.spawn(move || Netns::enter(netns, ask))
+        };
+        let clients = [
+            client(&scene.client, link, "xdp"),
+            client(&scene.server, loopback, "udp"),
+        ];
+        let reloads = (1..=RELOADS).try_for_each(|last| {
+            let due = Instant::now() + Duration::from_secs(1);
+            let config = scene.config(&local(last));
+            let (config, upstream) = if last % 2 == 1 {
+                let there = scene.upstream.to_string();
+                (config.replace(&there, &other.to_string()), &other)
+            } else {
+                (config, &scene.upstream)
+            };
+            let before = upstream.counts().udp;
+            server.reload(&config)?;
+            wait_for(&scene, Path::Xdp, last)?;
+            // On with the load for a second, and at least until the new upstream is asked.
+            while Instant::now() < due || upstream.counts().udp == before {
+                ensure!(Instant::now() < due + PATIENCE, "the upstream is not used");
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(())
+        });
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            all_answered(&client.join().expect("no panic")?)?;
+        }
+        reloads
+    })
+}
+
+/// One question in ten is a miss that takes a while.
+fn mixed(path: &str, id: u16) -> Vec<u8> {
+    let name = if id.is_multiple_of(10) {
+        format!("m{id}{path}.delay30.upstream.example")
+    } else {
+        "host.local.example".to_owned()
+    };
+    query(&name, rtype::A).id(id).build()
+}
+
+fn all_answered(got: &OpenLoop) -> Result<()> {
+    ensure!(got.sent > 3_000, "only {} questions", got.sent);
+    let lost: Vec<u16> = (0..got.sent)
+        .filter(|id| !got.answers.contains_key(id))
+        .collect();
+    ensure!(lost.is_empty(), "of {} are lost: {lost:?}", got.sent);
+    for answer in got.answers.values() {
+        let answer = Message::parse(answer)?;
+        let good = answer.rcode() == rcode::NOERROR && answer.answer.len() == 1;
+        ensure!(good, "{answer:?}");
+    }
     Ok(())
 }
 

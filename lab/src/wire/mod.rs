@@ -4,6 +4,7 @@ mod client;
 mod frame;
 mod message;
 mod name;
+mod open_loop;
 mod query;
 mod raw;
 
@@ -11,6 +12,7 @@ pub use client::{ask_tcp, ask_tcp_on, ask_udp, send_udp};
 pub use frame::{FrameSpec, Tag, internet_checksum, udp_frame, udp_payload};
 pub use message::{Edns, Message, Record, without_ttls};
 pub use name::{encode_name, read_name};
+pub use open_loop::{OpenLoop, ask_open_loop};
 pub use query::{QuerySpec, query};
 pub use raw::RawSocket;
 

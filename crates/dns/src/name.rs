@@ -176,17 +176,24 @@ type Octet<'a> = (u8, bool, &'a [u8]);
 /// The length of the uncompressed name at the start of `bytes`, root label included: 1 to 255.
 #[inline]
 pub(crate) fn wire_len(bytes: &[u8]) -> Result<usize, NameError> {
+    measure(bytes).map(|(len, _)| len)
+}
+
+/// As [`wire_len`], and where the last label but the root begins; for the root 0.
+#[inline]
+pub(crate) fn measure(bytes: &[u8]) -> Result<(usize, usize), NameError> {
     // The only bound that each step has to look at.
     let longest = &bytes[..bytes.len().min(MAX_NAME_BYTES)];
-    let mut end = 0;
+    let (mut end, mut last) = (0, 0);
     while let Some(&label) = longest.get(end) {
         if label > MAX_LABEL_BYTES {
             return Err(NameError::Label);
         }
-        end += usize::from(label) + 1;
         if label == 0 {
-            return Ok(end);
+            return Ok((end + 1, last));
         }
+        last = end;
+        end += usize::from(label) + 1;
     }
     Err(match bytes.get(end) {
         _ if end > MAX_NAME_BYTES => NameError::Long,

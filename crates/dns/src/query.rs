@@ -1,6 +1,6 @@
 use crate::HEADER_BYTES;
 use crate::edns::Edns;
-use crate::name::{Name, wire_len};
+use crate::name::{Name, measure};
 
 /// A query: header, one question, at most one OPT record, all checked.
 ///
@@ -20,6 +20,8 @@ pub struct Query {
     pub ad: bool,
     /// QNAME in lower case; the client's own spelling stays in the message.
     pub name: Name,
+    /// Where the last label of QNAME but the root begins; 0 for the root itself.
+    pub top_label_at: u8,
     /// QTYPE.
     pub qtype: u16,
     /// QCLASS.
@@ -104,6 +106,7 @@ impl Query {
             cd: false,
             ad: false,
             name: Name::zeroed(),
+            top_label_at: 0,
             qtype: 0,
             qclass: 0,
             question_len: 0,
@@ -143,7 +146,7 @@ impl Query {
         if !plain || additional > 1 {
             return Err(refusal(header));
         }
-        let name_len = wire_len(body).map_err(|_| QueryError::Format)?;
+        let (name_len, top_label_at) = measure(body).map_err(|_| QueryError::Format)?;
         let (qname, behind) = body.split_at(name_len);
         let (&[t0, t1, c0, c1], rest) =
             behind.split_first_chunk::<4>().ok_or(QueryError::Format)?;
@@ -164,6 +167,7 @@ impl Query {
         self.cd = flags & FLAG_CD != 0;
         self.ad = flags & FLAG_AD != 0;
         self.name.become_lowered(qname);
+        self.top_label_at = top_label_at as u8;
         self.qtype = u16::from_be_bytes([t0, t1]);
         self.qclass = u16::from_be_bytes([c0, c1]);
         self.question_len = question_len;
@@ -212,6 +216,19 @@ mod tests {
         );
         assert_eq!(parsed.edns, None);
         assert_eq!(parsed.udp_limit(4096), 512);
+    }
+
+    #[test]
+    fn the_last_label_is_found() {
+        for (name, at) in [
+            (&b"\0"[..], 0),
+            (b"\x03lab\0", 0),
+            (b"\x01a\x02bc\x03lab\0", 5),
+        ] {
+            let body = [name, &[0, 1, 0, 1]].concat();
+            let parsed = Query::parse(&query(0, [1, 0, 0, 0], &body)).unwrap();
+            assert_eq!(parsed.top_label_at, at);
+        }
     }
 
     #[test]

@@ -52,7 +52,8 @@ const CD: u8 = 0x10;
 ///
 /// If `buf` is too short for header, question and OPT record; a buffer that held the query with its own OPT and
 /// 64 octets more never is.
-#[inline]
+#[expect(clippy::inline_always, reason = "called in one place of the hot path")]
+#[inline(always)]
 pub fn render(
     stored: Stored<'_>,
     query: &Query,

@@ -85,11 +85,7 @@ impl<'a> Exchange<'a> {
             && query.qtype != rtype::OPT
             && self.request.client.port() != 0
             && has_room(query, buf)
-            && self
-                .context
-                .policy
-                .local
-                .is_elsewhere(query.name.as_bytes())
+            && self.context.policy.local.is_elsewhere(query)
     }
 
     /// Answers from CHAOS and local data, or says under which name to go on.

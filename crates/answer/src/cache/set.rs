@@ -106,7 +106,8 @@ impl<'m, const W: usize> Set<'m, W> {
     }
 
     /// Every value read here may be torn; [`Set::read`] finds that out afterwards.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as `try_read`")]
+    #[inline(always)]
     fn scan(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<(usize, Found)> {
         let pattern = u64::from(wanted.tag) * LANE_ONES;
         for word in 0..TAG_WORDS {

@@ -1,5 +1,5 @@
 use sluicegate_conf::{At, Config, LocalZoneType};
-use sluicegate_dns::{class, rcode, rtype};
+use sluicegate_dns::{Query, class, rcode, rtype};
 
 use super::store::null_answer;
 use super::tree::{Found, Tree, Zone};
@@ -47,11 +47,11 @@ impl LocalZones {
         (Self { trees, null }, errors)
     }
 
-    /// Whether nothing of class IN is local at this name, as far as can be seen at a glance.
+    /// Whether nothing of class IN is local at the name of this query, as far as can be seen at a glance.
     #[inline]
-    pub(crate) fn is_elsewhere(&self, name: &[u8]) -> bool {
+    pub(crate) fn is_elsewhere(&self, query: &Query) -> bool {
         match self.trees.first() {
-            Some((class::IN, tree)) => tree.is_elsewhere(name),
+            Some((class::IN, tree)) => tree.is_elsewhere(query.name.as_bytes(), query.top_label_at),
             _ => true,
         }
     }

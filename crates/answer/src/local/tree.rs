@@ -131,35 +131,19 @@ impl Tree {
         tree
     }
 
-    /// The zone and the data that answer for this name and type.
+    /// Whether nothing local can be at or above this name: its last label, which begins at `top_label_at`, is none
+    /// that local names end in, as far as [`top_bit`] can tell. So it is with nearly every question.
     #[inline]
-    pub(super) fn find(&self, name: &[u8], qtype: u16) -> Option<Found<'_>> {
-        if self.is_elsewhere(name) {
-            None
-        } else {
-            self.walk(name, qtype)
-        }
-    }
-
-    /// Whether nothing local can be at or above this name: its last label is none that local names end in, as
-    /// far as [`top_bit`] can tell. Nearly every question ends here.
-    #[inline]
-    pub(super) fn is_elsewhere(&self, name: &[u8]) -> bool {
-        let (mut top, mut at) = (None, 0);
-        while let Some(&len) = name.get(at)
-            && len > 0
-        {
-            top = Some(at);
-            at += usize::from(len) + 1;
-        }
-        match top.and_then(|top| name.get(top..at)) {
+    pub(super) fn is_elsewhere(&self, name: &[u8], top_label_at: u8) -> bool {
+        let [at, end] = [usize::from(top_label_at), name.len() - 1];
+        match name.get(at..end) {
             Some(label) => self.tops.is_some_and(|tops| tops & top_bit(label) == 0),
             None => false,
         }
     }
 
-    #[inline(never)]
-    fn walk(&self, name: &[u8], qtype: u16) -> Option<Found<'_>> {
+    /// The zone and the data that answer for this name and type.
+    pub(super) fn find(&self, name: &[u8], qtype: u16) -> Option<Found<'_>> {
         // Where each label starts.
         let mut starts = [0u8; MAX_LABELS];
         let (mut depth, mut at) = (0, 0);

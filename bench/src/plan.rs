@@ -238,7 +238,7 @@ pub(crate) const CASES: [Case; 16] = [
     },
     Case {
         name: "two-queues",
-        title: "Hits over two queues, both processors shared with the generator",
+        title: "Hits on a cable with two queues (kxdpgun sends on the first only), the server on both processors",
         queues: 2,
         contenders: SERVERS,
         loads: FLAT,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use sluicegate_lab::peers;
@@ -16,7 +16,9 @@ use crate::site::{CLIENT_CORE, Site};
 const FLAT_PER_SEC: u32 = 3_000_000;
 /// How long the generator runs before and after what is measured: sockets are set up, queues fill, the last answers come.
 const MARGIN: Duration = Duration::from_millis(300);
-/// How long it may take to read its queries.
+/// So many packets say that it has begun.
+const BEGUN_PACKETS: u64 = 1000;
+/// How long it may take to read its queries, and then to begin.
 const READ_LIMIT: Duration = Duration::from_mins(1);
 
 /// What kxdpgun says at its end.
@@ -53,7 +55,7 @@ fn run(
     measured: Duration,
 ) -> Result<(Said, BTreeMap<Figure, f64>)> {
     let generator = target.site.client.spawn(command)?;
-    generator.wait_for_line("using interface", READ_LIMIT)?;
+    wait_for_packets(target.site)?;
     thread::sleep(MARGIN);
     let before = Processors::look(target.server.pid())?;
     thread::sleep(measured);
@@ -78,6 +80,28 @@ fn run(
     Ok((said, figures.into()))
 }
 
+/// Waits until the generator sends. It reads its queries first, and sleeps for a second once its sockets are open.
+fn wait_for_packets(site: &Site) -> Result<()> {
+    let end = Instant::now() + READ_LIMIT;
+    let before = received(site)?;
+    while received(site)? < before + BEGUN_PACKETS {
+        ensure!(Instant::now() < end, "kxdpgun sends nothing");
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// The packets that the server's interface has received.
+fn received(site: &Site) -> Result<u64> {
+    let text = site
+        .server
+        .enter(|| std::fs::read_to_string("/proc/thread-self/net/dev"))?;
+    text.lines()
+        .find_map(|line| line.trim().strip_prefix(LINK)?.strip_prefix(':'))
+        .and_then(|counters| counters.split_whitespace().nth(1)?.parse().ok())
+        .context("the interface's counters")
+}
+
 fn command(target: &Target<'_>, rate: u32, secs: u64) -> Result<Command> {
     let v6 = target.case.v6;
     let mac = |end: [u8; 6]| end.map(|byte| format!("{byte:02x}")).join(":");
@@ -88,13 +112,7 @@ fn command(target: &Target<'_>, rate: u32, secs: u64) -> Result<Command> {
         .link()
         .mac
         .context("the server's MAC address")?;
-    let kxdpgun = peers::command("kxdpgun")?;
-    // Its first line says that it has begun, and must not wait in a buffer for the last.
-    let mut command = Command::new("stdbuf");
-    command.arg("-oL").arg(kxdpgun.get_program());
-    for (name, value) in kxdpgun.get_envs() {
-        command.env(name, value.unwrap_or_default());
-    }
+    let mut command = peers::command("kxdpgun")?;
     command.args(["-t", &secs.to_string(), "-Q", &rate.to_string()]);
     command.args(["-F", &format!("{CLIENT_CORE}s0"), "-I", LINK]);
     command.args([
@@ -103,22 +121,27 @@ fn command(target: &Target<'_>, rate: u32, secs: u64) -> Result<Command> {
         "-R",
         &mac(server_mac),
     ]);
-    let local = if v6 { CLIENT_V6 } else { CLIENT_V4 };
+    // Without a prefix length it takes no IPv6 address: the queries come from `::`.
+    let local = if v6 {
+        format!("{CLIENT_V6}/128")
+    } else {
+        CLIENT_V4.to_string()
+    };
     command
-        .args(["-l", &local.to_string(), "-i"])
+        .args(["-l", &local, "-i"])
         .arg(&target.queries.kxdpgun);
     command.arg(Site::address(v6).to_string());
     Ok(command)
 }
 
-/// The command as a person would write it: paths without their folders, and without the command that runs it.
+/// The command as a person would write it: paths without their folders, and without `taskset`.
 pub(super) fn command_line(command: &Command) -> String {
-    let words = command
-        .get_args()
-        .skip_while(|word| !word.to_string_lossy().contains('/'));
+    let all = std::iter::once(command.get_program()).chain(command.get_args());
+    let words = all.skip_while(|word| !word.to_string_lossy().contains('/'));
     let words = words.map(|word| {
         let word = word.to_string_lossy();
-        word.rsplit('/').next().unwrap_or_default().to_owned()
+        let name = word.rsplit('/').next().unwrap_or_default();
+        if word.starts_with('/') { name } else { &word }.to_owned()
     });
     words.collect::<Vec<_>>().join(" ")
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::Result;
-use sluicegate_lab::peers;
+use sluicegate_lab::{peers, workspace_root};
 
 use super::Machine;
 use crate::plan::Effort;
@@ -34,7 +34,11 @@ impl Machine {
                 .trim()
                 .to_owned(),
             effort: format!("{effort:?}").to_lowercase(),
-            revision: output(Command::new("git").args(["log", "-1", "--format=%h of %cs"])),
+            revision: output(
+                Command::new("git")
+                    .args(["log", "-1", "--format=%h of %cs"])
+                    .current_dir(workspace_root()),
+            ),
             versions,
         })
     }

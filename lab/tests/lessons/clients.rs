@@ -1,11 +1,13 @@
 //! Many clients, and odd ones.
 
 use std::collections::HashSet;
+use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use sluicegate_lab::netns::Netns;
 use sluicegate_lab::scene::{PATIENCE, SERVER_V4, Scene};
 use sluicegate_lab::wire::{Message, Record, ask_udp, query, rtype, udp_frame, udp_payload};
@@ -156,6 +158,42 @@ pub(crate) fn a_burst_is_answered_to_its_end() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The configured size of the RX ring is the one that holds: so many queries wait while the server is stopped, and
+/// those beyond it are counted as dropped.
+pub(crate) fn the_rx_rings_size_holds() -> Result<()> {
+    const BURST: u64 = 200;
+    for (entries, option) in [(64, "\nxdp:\n  rx-ring: 64"), (BURST, "")] {
+        let scene = Scene::new(1)?;
+        let (raw, spec) = scene.raw(false, 4065)?;
+        let server = scene.start(&format!("{LOCAL_DATA}{option}"))?;
+        let pid = server.process().pid();
+        server.process().signal(Signal::SIGSTOP)?;
+        let end = Instant::now() + PATIENCE;
+        while !all_stopped(pid)? {
+            ensure!(Instant::now() < end, "the server does not stop");
+            thread::yield_now();
+        }
+        for _ in 0..BURST {
+            raw.send(&udp_frame(
+                &spec,
+                &query("host.local.example", rtype::A).build(),
+            ))?;
+        }
+        server.process().signal(Signal::SIGCONT)?;
+        server.expect_sum("xdp.", ".replied", entries)?;
+        server.expect_sum("xdp.", ".rx.drop.ring-full", BURST - entries)?;
+    }
+    Ok(())
+}
+
+fn all_stopped(pid: i32) -> Result<bool> {
+    let mut all = true;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        all &= fs::read_to_string(task?.path().join("stat"))?.contains(") T ");
+    }
+    Ok(all)
 }
 
 /// dnsdist 11: clients behind a VLAN tag are answered, with the tag.

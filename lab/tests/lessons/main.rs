@@ -69,6 +69,11 @@ fn main() -> ExitCode {
             clients::a_burst_is_answered_to_its_end,
         )
         .test(
+            "the_rx_rings_size_holds",
+            needs![Root, Netns],
+            clients::the_rx_rings_size_holds,
+        )
+        .test(
             "vlan_clients_are_answered",
             needs![Root, Netns, LinkKind("vlan")],
             clients::vlan_clients_are_answered,

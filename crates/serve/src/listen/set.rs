@@ -79,6 +79,16 @@ impl ListenSet {
         changes
     }
 
+    /// Addresses with UDP sockets of ours: no other may be served by AF_XDP, since its queries could be for
+    /// another server, which holds the port.
+    pub(crate) fn udp_addresses(&self) -> BTreeSet<SocketAddr> {
+        let udp = self
+            .bound
+            .iter()
+            .filter(|(_, transport)| *transport == Transport::Udp);
+        udp.map(|(address, _)| *address).collect()
+    }
+
     /// Everything that has sockets.
     pub(crate) fn bound(&self) -> impl Iterator<Item = (SocketAddr, Transport)> {
         self.bound.iter().copied()

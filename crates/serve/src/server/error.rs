@@ -23,10 +23,10 @@ pub enum StartError {
     #[error(transparent)]
     User(#[from] PrivilegeError),
     /// The engine.
-    #[error("the engine did not start: {0}")]
+    #[error("the engine did not start")]
     Engine(#[from] HubError),
     /// AF_XDP, which the configuration insists on.
-    #[error("xdp: {0}")]
+    #[error(transparent)]
     Xdp(#[from] GateError),
     /// `directory` can't be entered.
     #[error("directory: cannot change to {}: {source}", path.display())]

@@ -3,6 +3,7 @@
 mod announce;
 mod error;
 mod machine;
+mod named_files;
 mod options;
 mod reload;
 mod running;

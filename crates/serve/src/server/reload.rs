@@ -5,6 +5,7 @@ use std::time::Duration;
 use sluicegate_conf::Config;
 
 use super::error::ReloadError;
+use super::named_files::NamedFiles;
 use super::running::{RunningServer, gate_settings};
 use super::start::tcp_settings;
 use crate::load::{Loaded, load};
@@ -52,13 +53,15 @@ impl RunningServer {
             policy,
             warnings,
         } = load(&self.options.config_file)?;
-        if config.engine != self.config.engine {
+        let files = NamedFiles::now(&config.engine.text);
+        if config.engine != self.config.engine || files != self.engine_files {
             // The only step that can still fail; the old engine serves until the new one is ready.
             await_engine(
                 &self.parts.hub.reconfigure(config.engine.text.clone()),
                 ending,
             )?;
         }
+        self.engine_files = files;
         let restart = needs_restart(&self.config, &config);
         (self.options.on_config)(&config);
         if !warnings.is_empty() {

@@ -9,6 +9,7 @@ use sluicegate_conf::{Config, XdpEnable};
 use sluicegate_xsk::nic::Monitor;
 
 use super::machine::Machine;
+use super::named_files::NamedFiles;
 use super::options::{ServerOptions, UseXdp};
 use crate::control::ControlHandle;
 use crate::handoff::HubHandle;
@@ -33,6 +34,8 @@ pub struct RunningServer {
     pub(super) shared: Arc<Shared>,
     pub(super) listen: ListenSet,
     pub(super) xdp_addresses: BTreeSet<SocketAddr>,
+    /// What the engine's configuration names, as the engine has read it.
+    pub(super) engine_files: NamedFiles,
     pub(super) told_missing: Vec<String>,
     pub(super) parts: Parts,
     pub(super) statistics: Arc<Statistics>,
@@ -126,7 +129,6 @@ impl RunningServer {
             control,
             pid_file,
         } = parts;
-        drop(control);
         shared.start_draining();
         for worker in &udp {
             worker.wake();
@@ -138,6 +140,8 @@ impl RunningServer {
             sound &= worker.join();
         }
         sound &= hub.stop();
+        // Last: a slow client of the control socket must not hold up those who wait for answers.
+        drop(control);
         drop(pid_file);
         tracing::info!(
             "ended{}",
@@ -163,8 +167,9 @@ impl RunningServer {
             tracing::info!("listening on {}", describe(sockets));
         }
         self.parts.apply(changes);
-        if self.xdp_addresses != wanted.addresses {
-            self.xdp_addresses = wanted.addresses;
+        let served = self.listen.udp_addresses();
+        if self.xdp_addresses != served {
+            self.xdp_addresses = served;
             self.parts.gate.reconfigure(gate_settings(
                 &self.options,
                 &self.config,
@@ -239,11 +244,13 @@ impl Parts {
     }
 }
 
-/// The transports that are served.
+/// The transports that are served. `incoming-num-tcp: 0` leaves no place for a TCP client, so none is let in.
 pub(super) fn transports(config: &Config) -> Vec<Transport> {
     let udp = config.do_udp.then_some(Transport::Udp);
-    let tcp = config.do_tcp.then_some(Transport::Tcp);
-    udp.into_iter().chain(tcp).collect()
+    let tcp = config.do_tcp && config.tcp.connections_per_thread > 0;
+    udp.into_iter()
+        .chain(tcp.then_some(Transport::Tcp))
+        .collect()
 }
 
 /// What the gate is to do.

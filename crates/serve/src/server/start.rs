@@ -14,6 +14,7 @@ use sluicegate_xsk::nic::Monitor;
 use super::announce::{announce_addresses, announce_memory};
 use super::error::StartError;
 use super::machine::Machine;
+use super::named_files::NamedFiles;
 use super::options::{ServerOptions, UsePidFile};
 use super::running::{
     Parts, RunningServer, gate_settings, tell_failures, tell_missing, transports,
@@ -75,6 +76,7 @@ struct Opened {
     listen: ListenSet,
     changes: Changes,
     addresses: BTreeSet<SocketAddr>,
+    engine_files: NamedFiles,
     told_missing: Vec<String>,
     incomplete: bool,
     control: Option<ControlSocket>,
@@ -113,11 +115,14 @@ impl Opened {
         if let Some(user) = &user {
             become_user(user)?;
         }
-        let addresses = wanted.addresses;
+        let addresses = listen.udp_addresses();
+        // Before the engine reads them: a change in between is seen at the next reload.
+        let engine_files = NamedFiles::now(&config.engine.text);
         Ok(Self {
             listen,
             changes,
             addresses,
+            engine_files,
             told_missing,
             incomplete,
             control,
@@ -212,6 +217,7 @@ fn serve(
         shared,
         listen: opened.listen,
         xdp_addresses: opened.addresses,
+        engine_files: opened.engine_files,
         told_missing: opened.told_missing,
         parts,
         statistics,

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -261,7 +262,9 @@ impl Hub {
             ..
         } = self;
         client.turn(Instant::now(), &mut |outcome, waiters| {
-            let settled = resolve::cache(shared, outcome);
+            // What came from outside must not end the thread that everybody waits for.
+            let compile = AssertUnwindSafe(|| resolve::cache(shared, outcome));
+            let settled = catch_unwind(compile).unwrap_or(Err(Failure::Engine));
             for Ticket { port, token } in waiters {
                 let delivered = ports
                     .get_mut(&port)

@@ -31,6 +31,8 @@ pub(super) struct Connection {
     stream: TcpStream,
     peers: Peers,
     draining: watch::Receiver<bool>,
+    /// Nothing more is read; what has come is still answered.
+    reads_no_more: bool,
     sender: mpsc::Sender<Answered>,
     answers: mpsc::Receiver<Answered>,
     deframer: Deframer,
@@ -76,6 +78,7 @@ impl Connection {
             stream,
             peers,
             draining,
+            reads_no_more: false,
             sender,
             answers,
             deframer: Deframer::new(),
@@ -101,7 +104,8 @@ impl Connection {
     }
 
     fn is_done(&self) -> bool {
-        let no_more = matches!(self.input, Input::Ended | Input::Refused);
+        let no_more = matches!(self.input, Input::Ended | Input::Refused)
+            || (self.reads_no_more && self.input == Input::Open);
         no_more && self.in_flight == 0 && self.outbox.is_empty()
     }
 
@@ -114,8 +118,8 @@ impl Connection {
             biased;
             Some(answered) = self.answers.recv(), if self.in_flight > 0 => self.answered(&answered),
             sent = writer.write(self.outbox.pending()), if !self.outbox.is_empty() => self.sent(sent?),
-            Ok(()) = self.draining.changed(), if self.input != Input::Refused => self.drain(),
-            count = reader.read(self.deframer.space()), if self.input == Input::Open => self.received(count?),
+            Ok(()) = self.draining.changed(), if !self.reads_no_more => self.drain(),
+            count = reader.read(self.deframer.space()), if self.input == Input::Open && !self.reads_no_more => self.received(count?),
             () = self.service.limits.must_leave(), if is_idle => return Ok(false),
             () = sleep_until(self.deadline), if has_deadline => return Ok(false),
         }
@@ -152,7 +156,7 @@ impl Connection {
         self.take_queries();
     }
 
-    /// Takes what has already come, then reads no more.
+    /// Takes what has already come, then reads no more. Queries that found no room yet are answered later.
     fn drain(&mut self) {
         while self.input == Input::Open {
             match self.stream.try_read(self.deframer.space()) {
@@ -160,7 +164,7 @@ impl Connection {
                 Err(_) => break, // nothing more, or the client has gone
             }
         }
-        self.input = Input::Refused;
+        self.reads_no_more = true;
     }
 
     /// Answers the whole queries in the buffer, as far as there is room.

@@ -178,9 +178,14 @@ impl Service {
             query: query.into(),
             connection: connection.clone(),
         };
+        let nobody_waited = waiting.is_empty();
         let Ok(token) = waiting.insert(Instant::now() + ANSWER_DEADLINE, client) else {
             return false;
         };
+        if nobody_waited {
+            // The pump sleeps without a deadline while nobody waits.
+            self.wake.notify_one();
+        }
         if self.lane.borrow_mut().ask(question, token).is_err() {
             waiting.take(token);
             return false;

@@ -1,14 +1,16 @@
 //! Packets that the program leaves to the kernel: there they must be answered.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
-use sluicegate_lab::server::Server;
+use sluicegate_lab::server::{Server, server};
 use sluicegate_lab::wire::{
     FrameSpec, Message, RawSocket, internet_checksum, query, rtype, udp_frame,
 };
 
-use crate::site::{CLIENT4, CLIENT6, PATIENCE, Path, SERVER4, SERVER6, Site, replied, which};
+use crate::site::{
+    CLIENT4, CLIENT6, PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, replied, which,
+};
 
 /// Client port of the crafted queries.
 const PORT: u16 = 4000;
@@ -65,6 +67,36 @@ pub(crate) fn vlan_interface() -> Result<()> {
     let server = site.start()?;
     site.expect(&server, "10.11.7.1", Path::Kernel)?;
     site.expect(&server, SERVER4, Path::Xdp)
+}
+
+/// An address whose port another server holds is that server's, though we were told to listen on it.
+pub(crate) fn held_port() -> Result<()> {
+    const THEIRS: &str = "10.11.1.3";
+    let site = Site::joined(1)?;
+    site.eth0().add_address(&format!("{THEIRS}/24"))?;
+    let theirs = SocketAddr::new(THEIRS.parse()?, 53);
+    let socket = site.there.enter(|| UdpSocket::bind(theirs))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let config = Site::config("")
+        .replace(
+            "interface: 0.0.0.0",
+            &format!("interface: {SERVER4}\n  interface: {THEIRS}"),
+        )
+        .replace("  interface: ::0\n", "");
+    let server = server(&config).start(&site.there)?;
+    server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+    site.expect(&server, SERVER4, Path::Xdp)?;
+    let asked = query("host.test", rtype::A).build();
+    let client = site.here.enter(|| UdpSocket::bind((CLIENT4, 0)))?;
+    client.send_to(&asked, theirs)?;
+    let mut taken = [0; 512];
+    let (len, _) = socket
+        .recv_from(&mut taken)
+        .context("their query was taken from them")?;
+    ensure!(taken[..len] == asked, "another query");
+    drop(socket);
+    // Now the port is free: we take it, and the fast path with it.
+    site.wait_for_xdp(&server, &[THEIRS])
 }
 
 /// Sends frames and waits for the one answer; by which path it came.

@@ -144,6 +144,11 @@ fn main() -> ExitCode {
             kernel_path::odd_packets,
         )
         .test(
+            "another server's port is left to it",
+            needs![Root, Netns],
+            kernel_path::held_port,
+        )
+        .test(
             "a VLAN interface with a MAC of its own",
             needs![Root, Netns, LinkKind("vlan")],
             kernel_path::vlan_interface,

@@ -268,6 +268,45 @@ fn the_end_answers_those_who_wait() {
 }
 
 #[test]
+fn the_end_answers_queries_that_found_no_room_yet() {
+    let fixture = Fixture::new(10, IDLE);
+    let mut client = fixture.connect();
+    let behind = 20;
+    let burst: Vec<u8> = (0..IN_FLIGHT + behind)
+        .flat_map(|id| {
+            framed(
+                id as u16,
+                if id < IN_FLIGHT {
+                    "hold.example"
+                } else {
+                    "hit.example"
+                },
+            )
+        })
+        .collect();
+    client.write_all(&burst).unwrap();
+    let handed_off = || fixture.shared.registry.total().value(Counter::HandedOff);
+    let until = Instant::now() + PATIENCE;
+    while handed_off() < IN_FLIGHT as u64 {
+        assert!(Instant::now() < until, "{} are waiting", handed_off());
+        std::thread::yield_now();
+    }
+    fixture.tcp.send(Command::Drain);
+    // The listener is closed when the order has arrived.
+    while TcpStream::connect(fixture.address).is_ok() {
+        assert!(Instant::now() < until, "still listening");
+    }
+    fixture.engine.release();
+    let mut ids: Vec<u16> = (0..IN_FLIGHT + behind)
+        .map(|_| receive(&mut client).0)
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..(IN_FLIGHT + behind) as u16).collect::<Vec<_>>());
+    assert!(is_closed(&mut client));
+    assert!(fixture.tcp.join());
+}
+
+#[test]
 fn a_client_that_goes_before_its_answer_is_counted() {
     let fixture = Fixture::new(10, IDLE);
     let mut client = fixture.connect();

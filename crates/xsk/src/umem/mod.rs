@@ -1,7 +1,7 @@
 //! The memory that packets live in, cut into frames, each with exactly one owner at any time.
 //!
 //! A frame that user space holds is a [`Frame`], a value that can be neither copied nor made anew outside this module. A
-//! byte per frame says who owns it, also while the kernel does ([`FrameState`]). What the kernel says about a frame is
+//! byte per frame says who owns it, also while the kernel does (`FrameState`). What the kernel says about a frame is
 //! believed only if it agrees with that byte: a duplicate or forged completion becomes a counter instead of a frame in two
 //! places.
 //!

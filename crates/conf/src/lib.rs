@@ -1,6 +1,6 @@
 //! `unbound.conf`, read as Unbound reads it, with every mistake named by file, line and column.
 //!
-//! [`load`] reads a file with all that it includes, in two stages: first a tree of clauses and options, each
+//! [`load()`] reads a file with all that it includes, in two stages: first a tree of clauses and options, each
 //! with its [`Span`]; then one immutable [`Config`], together with the [`Diagnostic`]s. [`table::keywords`]
 //! has a row for every keyword: where it may stand, what it takes, and what becomes of it.
 

@@ -5,7 +5,7 @@
 //! | bytes become a question | [`Query::parse`] | no allocation |
 //! | a resolver's message becomes a stored answer | [`compile`] | off the packet path; allocates |
 //! | records become a stored answer | [`StoredBuilder`] | off the packet path; allocates |
-//! | a stored answer becomes a reply, in the query's own buffer | [`render`] | a copy and one store for each TTL |
+//! | a stored answer becomes a reply, in the query's own buffer | [`render()`] | a copy and one store for each TTL |
 //!
 //! Whatever is rarer (zone files, transfers, signatures) is the work of the `domain` crate.
 

@@ -22,7 +22,7 @@ pub(super) fn rrset_answer(rrset: &Rrset, class: u16) -> Option<Vec<u8>> {
 }
 
 /// A negative answer with the zone's SOA record. Its owner is the zone, which is the end of the question's
-/// name: see `APEX_POINTER_AT`.
+/// name: whoever renders it turns the pointer to the question into one to that end.
 pub(super) fn negative_answer(
     (ttl_secs, rdata): &(u32, Vec<u8>),
     class: u16,

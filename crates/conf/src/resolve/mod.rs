@@ -1,4 +1,4 @@
-//! From the tree to the [`Config`]: values are checked, the last one of an option wins, references and
+//! From the tree to the [`Config`](crate::Config): values are checked, the last one of an option wins, references and
 //! files are looked up, and the engine's part is written.
 
 mod access;

@@ -26,7 +26,7 @@ pub struct Stored<'a> {
 }
 
 impl<'a> Stored<'a> {
-    /// The view of octets that [`compile`](super::compile) or [`StoredBuilder`](super::StoredBuilder) wrote;
+    /// The view of octets that [`compile`](super::compile()) or [`StoredBuilder`](super::StoredBuilder) wrote;
     /// octets behind them are ignored. `None`: they did not.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Option<Self> {

@@ -25,7 +25,7 @@ build: ## the server, optimised: target/release/sluicegate
 test: ## every test that can run here; what can't says why and counts as skipped
 	@scripts/deps.sh test
 	@scripts/peers.sh
-	@$(MAKE) --no-print-directory loom doctest gate
+	@$(MAKE) --no-print-directory loom doctest
 	@nextest=$$(scripts/tool.sh cargo-nextest $(NEXTEST_VERSION)) && \
 	    cargo build --workspace --all-targets && \
 	    cargo run --quiet --package sluicegate-lab --bin lab-needs && \

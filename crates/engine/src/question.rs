@@ -99,6 +99,23 @@ impl Spread {
         // The remainder is below `threads`, a usize.
         (hasher.finish() % threads.max(1) as u64) as usize
     }
+
+    /// The thread for a refresh, below [`contexts`]: with an odd `generation` the one after the question's own.
+    pub(crate) fn refreshing_thread(
+        &self,
+        question: &Question,
+        threads: usize,
+        generation: u8,
+    ) -> usize {
+        let home = self.thread(question, threads);
+        (home + usize::from(generation % 2)) % contexts(threads)
+    }
+}
+
+/// How many contexts an engine of so many threads has: two at least, so that there is one to ask that did not
+/// give the last answer.
+pub(crate) fn contexts(threads: usize) -> usize {
+    threads.max(2)
 }
 
 /// Writes a wire-format name in the presentation format that libunbound reads back to the same bytes:
@@ -210,6 +227,17 @@ mod tests {
             question(b"\x011\x012\x013\x0210\x07in-addr\x04arpa\0").registrable_part(),
             b"\x013\x0210\x07in-addr\x04arpa\0"
         );
+    }
+
+    #[test]
+    fn refreshes_alternate_between_home_and_another() {
+        let (spread, question) = (Spread::default(), question(b"\x01a\x03org\0"));
+        for threads in [1, 2, 5] {
+            let home = spread.thread(&question, threads);
+            let at = |generation| spread.refreshing_thread(&question, threads, generation);
+            assert!(at(1) != home && at(1) < contexts(threads), "{threads}");
+            assert_eq!((at(0), at(2), at(3), at(255)), (home, home, at(1), at(1)));
+        }
     }
 
     #[test]

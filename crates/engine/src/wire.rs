@@ -9,7 +9,7 @@
 //! from the engine   1 answer    token:u64 rcode:u8 security:u8 ratelimited:u8 why_len:u16 wire_len:u32 why wire
 //!                   2 pong      nonce:u64
 //!                   3 shed      token:u64 reason:u8
-//! control, down     START       version:u16 questions_per_thread:u32, with descriptors: configuration, thread sockets
+//! control, down     START       version:u16 questions_per_thread:u32 threads:u32, with descriptors: configuration, thread sockets
 //! control, up       1 READY     a Summary
 //!                   2 REFUSED   line:u32 message (UTF-8, to the end)
 //! ```
@@ -17,7 +17,7 @@
 use crate::Security;
 
 /// Both ends come from the same build but for a replaced file on disk: the version guards that case.
-pub(crate) const PROTOCOL: u16 = 1;
+pub(crate) const PROTOCOL: u16 = 2;
 /// The largest packet: the largest answer with its reason, or many small records.
 pub(crate) const MAX_PACKET_BYTES: usize = 128 * 1024;
 /// A packet is sent once it is this full; what is added after that still fits, see [`MAX_RECORD_BYTES`].
@@ -73,7 +73,8 @@ pub(crate) enum ShedReason {
 /// What a started engine says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Threads, each with a context of its own.
+    /// Threads that questions are spread over, each with a context of its own. With one, there is another
+    /// for refreshes, an eighth of its size.
     pub threads: u32,
     /// `msg-cache-size` of each thread in bytes.
     pub message_cache_bytes: u64,
@@ -295,20 +296,33 @@ impl Summary {
 }
 
 /// START, which goes with the descriptors.
-pub(crate) fn start_bytes(questions_per_thread: u32) -> [u8; 6] {
-    let mut packet = [0; 6];
-    packet[..2].copy_from_slice(&PROTOCOL.to_le_bytes());
-    packet[2..].copy_from_slice(&questions_per_thread.to_le_bytes());
-    packet
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// The questions each thread may have in flight.
+    pub(crate) questions_per_thread: u32,
+    /// The threads that questions are spread over. There may be a socket more: for a small context that is
+    /// asked for refreshes only.
+    pub(crate) threads: u32,
 }
 
-/// The questions each thread may have in flight.
-pub(crate) fn read_start(mut packet: &[u8]) -> Result<u32, Garbled> {
-    let packet = &mut packet;
-    if take_u16(packet)? != PROTOCOL {
-        return Err(Garbled);
+impl Start {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let mut packet = PROTOCOL.to_le_bytes().to_vec();
+        packet.extend(self.questions_per_thread.to_le_bytes());
+        packet.extend(self.threads.to_le_bytes());
+        packet
     }
-    take_u32(packet)
+
+    pub(crate) fn read(mut packet: &[u8]) -> Result<Self, Garbled> {
+        let packet = &mut packet;
+        if take_u16(packet)? != PROTOCOL {
+            return Err(Garbled);
+        }
+        Ok(Self {
+            questions_per_thread: take_u32(packet)?,
+            threads: take_u32(packet)?,
+        })
+    }
 }
 
 /// Text on the control socket is cut to what surely fits one packet.
@@ -481,7 +495,11 @@ mod tests {
             assert_eq!(Verdict::read(&verdict.to_bytes()), Ok(verdict));
         }
         assert_eq!(Verdict::read(&[9]), Err(Garbled));
-        assert_eq!(read_start(&start_bytes(77)), Ok(77));
-        assert_eq!(read_start(&[9, 9, 0, 0, 0, 0]), Err(Garbled));
+        let start = Start {
+            questions_per_thread: 77,
+            threads: 3,
+        };
+        assert_eq!(Start::read(&start.to_bytes()), Ok(start));
+        assert_eq!(Start::read(&[9; 10]), Err(Garbled));
     }
 }

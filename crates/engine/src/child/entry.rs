@@ -41,7 +41,7 @@ fn run() -> Result<(), SetupError> {
     let control: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
 
     let start = setup::receive_start(&control)?;
-    let limit = start.questions_per_thread;
+    let limit = start.wanted.questions_per_thread;
     let (contexts, summary) = match setup::contexts(&start, open_files) {
         Ok(made) => made,
         Err(SetupError::Refused { line, message }) => {

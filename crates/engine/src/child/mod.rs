@@ -1,11 +1,12 @@
 //! The engine process.
 //!
-//! `setup` takes the configuration and makes the contexts, `worker` runs one of them on its thread,
-//! `outbox` carries its answers.
+//! `setup` takes the configuration and makes the contexts, `share` says what each of them gets, `worker` runs
+//! one of them on its thread, `outbox` carries its answers.
 
 mod entry;
 mod outbox;
 mod setup;
+mod share;
 mod worker;
 
 pub use entry::child_main;

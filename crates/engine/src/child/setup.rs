@@ -9,14 +9,15 @@ use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
+use super::share::{Share, divide};
 use crate::EngineOptions;
 use crate::ffi::{Context, ContextError};
-use crate::wire::{Garbled, Summary, read_start};
+use crate::wire::{self, Garbled, Summary};
 
 /// What the parent wants.
 #[derive(Debug)]
 pub(super) struct Start {
-    pub(super) questions_per_thread: u32,
+    pub(super) wanted: wire::Start,
     /// The configuration, as a file without a name.
     conf: OwnedFd,
     /// A socket for each thread.
@@ -39,11 +40,6 @@ pub(super) enum SetupError {
     #[error(transparent)]
     Errno(#[from] Errno),
 }
-
-/// Descriptors for other things than upstreams: standard streams, sockets, epoll sets, files being read.
-const OTHER_FILES: u64 = 64;
-/// The smallest share of a cache that a thread gets.
-const MIN_CACHE_BYTES: u64 = 64 << 10;
 
 /// Unbound's own defaults, where its library has smaller or other ones. The user's text comes after it.
 const BASE_CONF: &str = "\
@@ -118,7 +114,7 @@ pub(super) fn receive_start(control: &OwnedFd) -> Result<Start, SetupError> {
     let mut files = files.next().ok_or(SetupError::NoStart)?;
     let conf = files.next().ok_or(SetupError::NoStart)?;
     Ok(Start {
-        questions_per_thread: read_start(&bytes[..length])?,
+        wanted: wire::Start::read(&bytes[..length])?,
         conf,
         sockets: files.collect(),
     })
@@ -133,24 +129,26 @@ pub(super) fn contexts(
     start: &Start,
     open_files: u64,
 ) -> Result<(Vec<Context>, Summary), SetupError> {
-    let threads = start.sockets.len() as u64;
+    let threads = u64::from(start.wanted.threads);
     let conf_path = path_of(&start.conf);
     let base = file_with(BASE_CONF)?;
     let last = file_with(FINAL_CONF)?;
     let log = LogCapture::start()?;
     let mut summary = Summary {
-        threads: threads as u32,
+        threads: start.wanted.threads,
         open_files,
         ..Summary::default()
     };
     let mut wanted_range = 0;
-    let made: Result<Vec<Context>, SetupError> = (0..threads)
-        .map(|_| {
+    let shares = Share::of_all(threads, start.sockets.len() as u64);
+    let made: Result<Vec<Context>, SetupError> = shares
+        .map(|share| {
             let mut context = Context::new()?;
             context.configure(&c_path(&path_of(&base)))?;
             context.configure(&c_path(&conf_path))?;
             context.configure(&c_path(&path_of(&last)))?;
-            wanted_range = divide(&mut context, threads, &mut summary)?;
+            let wanted = divide(&mut context, share, &mut summary)?;
+            wanted_range = wanted.max(wanted_range);
             context.resolve(PROBE, 1, 1, 0)?;
             context.outbox().borrow_mut().clear();
             Ok(context)
@@ -174,40 +172,6 @@ pub(super) fn contexts(
         }
         Err(error) => Err(error),
     }
-}
-
-/// Gives each thread its part of the caches and of the open files. Returns the `outgoing-range` that was
-/// wanted.
-fn divide(context: &mut Context, threads: u64, summary: &mut Summary) -> Result<u64, SetupError> {
-    let caches = [
-        ("msg-cache-size", &mut summary.message_cache_bytes),
-        ("rrset-cache-size", &mut summary.rrset_cache_bytes),
-        ("key-cache-size", &mut summary.key_cache_bytes),
-        ("neg-cache-size", &mut summary.negative_cache_bytes),
-    ];
-    for (option, share) in caches {
-        *share = (number(context, option)? / threads).max(MIN_CACHE_BYTES);
-        context.set_option(option, &share.to_string())?;
-    }
-    summary.infra_hosts = (number(context, "infra-cache-numhosts")? / threads).max(1);
-    context.set_option("infra-cache-numhosts", &summary.infra_hosts.to_string())?;
-
-    let streams = number(context, "outgoing-num-tcp")?;
-    let wanted = number(context, "outgoing-range")?;
-    summary.outgoing_range = wanted.min(upstream_sockets(summary.open_files, threads, streams));
-    context.set_option("outgoing-range", &summary.outgoing_range.to_string())?;
-    Ok(wanted)
-}
-
-/// How many UDP sockets to upstreams each thread may open.
-fn upstream_sockets(open_files: u64, threads: u64, streams: u64) -> u64 {
-    (open_files / threads)
-        .saturating_sub(OTHER_FILES + streams)
-        .max(1)
-}
-
-fn number(context: &Context, option: &str) -> Result<u64, SetupError> {
-    Ok(context.option(option)?.trim().parse().unwrap_or(0))
 }
 
 /// What libunbound said about the configuration at `path`, as an error with its line.
@@ -316,14 +280,6 @@ mod tests {
             panic!("not refused")
         };
         assert_eq!((line, message.as_str()), (12, "syntax error"));
-    }
-
-    #[test]
-    fn sockets_are_cut_to_the_open_files() {
-        assert_eq!(upstream_sockets(1024, 1, 10), 950);
-        assert_eq!(upstream_sockets(1024, 4, 10), 182);
-        assert_eq!(upstream_sockets(64, 4, 10), 1);
-        assert!(upstream_sockets(u64::MAX, 128, 10) > 1 << 50);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use rustix::event::epoll;
 
 use super::process::{Body, Process, StartError};
 use super::restart::Restart;
-use super::table::{Asked, Limits, Table};
+use super::table::{Asked, Errand, Limits, Table};
 use super::timer::Timer;
-use crate::question::Spread;
+use crate::question::{Spread, contexts};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::{EngineOptions, Question, Summary};
 
@@ -58,8 +58,10 @@ pub struct Overloaded<W>(pub W);
 /// What a client has counted since it was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Calls of [`Client::ask`].
+    /// Calls of [`Client::ask`] and [`Client::refresh`].
     pub asked: u64,
+    /// Of these, calls of [`Client::refresh`].
+    pub refreshes: u64,
     /// Of these, those that joined a question in flight.
     pub joined: u64,
     /// Of these, those refused because a bound was reached.
@@ -115,9 +117,41 @@ impl<W> Client<W> {
     /// # Errors
     /// [`Overloaded`] when [`EngineOptions::questions_per_thread`] or [`EngineOptions::waiters`] is reached.
     pub fn ask(&mut self, question: Question, waiter: W) -> Result<(), Overloaded<W>> {
-        self.stats.asked += 1;
         let thread = self.spread.thread(&question, self.options.threads);
-        match self.table.ask(question, waiter, thread, Instant::now()) {
+        self.put(question, waiter, Errand::resolve(thread))
+    }
+
+    /// Asks for an answer newer than the one the caller holds.
+    ///
+    /// libunbound answers from its cache while it can, and has no way to be told not to. So a refresh goes to
+    /// the context that did *not* give the last answer: `generation` counts the refreshes of one cache entry,
+    /// from 1 for the first after an [`Client::ask`] (it may wrap; only whether it is odd counts). Odd ones
+    /// are asked of the context after the question's own, even ones of its own, whose copy has expired by
+    /// then: an entry that lives for `t` seconds is refreshed near its end, so each of the two is asked every
+    /// `2 t` seconds. Should the context hold a copy all the same, the answer has what is left of its TTL.
+    ///
+    /// A refresh joins the same question in flight, whoever asked it, and is joined by others. Refreshes take
+    /// at most an eighth of a thread's places: clients that wait come first.
+    ///
+    /// # Errors
+    /// [`Overloaded`] as for [`Client::ask`], and when that eighth is taken.
+    pub fn refresh(
+        &mut self,
+        question: Question,
+        generation: u8,
+        waiter: W,
+    ) -> Result<(), Overloaded<W>> {
+        self.stats.refreshes += 1;
+        let threads = self.options.threads;
+        let thread = self
+            .spread
+            .refreshing_thread(&question, threads, generation);
+        self.put(question, waiter, Errand::refresh(thread))
+    }
+
+    fn put(&mut self, question: Question, waiter: W, errand: Errand) -> Result<(), Overloaded<W>> {
+        self.stats.asked += 1;
+        match self.table.ask(question, waiter, errand, Instant::now()) {
             Asked::Joined => self.stats.joined += 1,
             Asked::New(token) => self.send(token),
             Asked::Overloaded(waiter) => {
@@ -215,7 +249,7 @@ impl<W> Client<W> {
         let data = epoll::EventData::new_u64(TIMER);
         epoll::add(&epoll, &timer, data, epoll::EventFlags::IN).map_err(io::Error::from)?;
         Ok(Self {
-            table: Table::new(options.threads, limits),
+            table: Table::new(contexts(options.threads), limits),
             options,
             epoll,
             timer,

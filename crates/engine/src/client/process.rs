@@ -19,7 +19,8 @@ use rustix::process::{Pid, PidfdFlags};
 use super::link::{Flushed, Link};
 use super::log::LogPipe;
 use super::table::Token;
-use crate::wire::{MAX_PACKET_BYTES, Request, Verdict, start_bytes};
+use crate::question::contexts;
+use crate::wire::{MAX_PACKET_BYTES, Request, Start, Verdict};
 use crate::{EngineOptions, Question, Summary};
 
 /// Why an engine could not be started.
@@ -102,16 +103,20 @@ impl Process {
         let (control, control_theirs) = socket_pair()?;
         let (log, log_theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let now = Instant::now();
-        let mut links = Vec::with_capacity(options.threads);
+        let contexts = contexts(options.threads);
+        let mut links = Vec::with_capacity(contexts);
         let mut theirs = vec![file_with(conf_text)?];
-        for _ in 0..options.threads {
+        for _ in 0..contexts {
             let (socket, socket_theirs) = socket_pair()?;
             links.push(Link::new(socket, now));
             theirs.push(socket_theirs);
         }
         // Before the process is there: one that ends at once could not take it any more.
-        let limit = u32::try_from(options.questions_per_thread).unwrap_or(u32::MAX);
-        send_start(&control, limit, &theirs)?;
+        let start = Start {
+            questions_per_thread: u32::try_from(options.questions_per_thread).unwrap_or(u32::MAX),
+            threads: options.threads as u32, // MAX_THREADS at most
+        };
+        send_start(&control, start, &theirs)?;
         let child = Command::new(&options.program)
             .args(&options.arguments)
             .stdin(Stdio::from(control_theirs))
@@ -345,7 +350,7 @@ fn file_with(text: &str) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn send_start(control: &OwnedFd, questions_per_thread: u32, files: &[OwnedFd]) -> io::Result<()> {
+fn send_start(control: &OwnedFd, start: Start, files: &[OwnedFd]) -> io::Result<()> {
     let files: Vec<BorrowedFd<'_>> = files.iter().map(|file| file.as_fd()).collect();
     let mut space =
         [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1 + EngineOptions::MAX_THREADS))];
@@ -353,7 +358,7 @@ fn send_start(control: &OwnedFd, questions_per_thread: u32, files: &[OwnedFd]) -
     if !ancillary.push(SendAncillaryMessage::ScmRights(&files)) {
         return Err(Errno::MSGSIZE.into());
     }
-    let bytes = start_bytes(questions_per_thread);
+    let bytes = start.to_bytes();
     rustix::net::sendmsg(
         control,
         &[IoSlice::new(&bytes)],

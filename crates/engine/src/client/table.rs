@@ -15,9 +15,24 @@ pub(super) struct Table<W> {
     vacant: Vec<u32>,
     /// The questions that may be joined. Those left with an engine that is being replaced are not in it.
     index: HashMap<Question, Token>,
-    per_thread: Vec<usize>,
+    per_thread: Vec<Load>,
     waiting: usize,
     limits: Limits,
+}
+
+/// What one thread has to do.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    questions: usize,
+    /// Of these, refreshes.
+    refreshes: usize,
+}
+
+/// Where a question is to go, and what for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Errand {
+    thread: usize,
+    refresh: bool,
 }
 
 /// The table's bounds.
@@ -42,7 +57,7 @@ struct Slot<W> {
 struct Entry<W> {
     question: Question,
     waiters: Vec<(Instant, W)>,
-    thread: usize,
+    errand: Errand,
     /// The process that has it; `None`: waits for an engine to be there.
     engine: Option<u32>,
     sends: u8,
@@ -62,6 +77,8 @@ pub(super) enum Asked<W> {
 
 /// How often a question may be given to an engine: one that makes the engine crash must not do so for ever.
 const MAX_SENDS: u8 = 3;
+/// One part in so many of a thread's places is for refreshes.
+const REFRESH_SHARE: usize = 8;
 /// A question that nobody waits for and the engine does not answer is given up after this; libunbound
 /// itself gives up sooner.
 const LINGER: Duration = Duration::from_mins(5);
@@ -72,7 +89,7 @@ impl<W> Table<W> {
             slots: Vec::new(),
             vacant: Vec::new(),
             index: HashMap::new(),
-            per_thread: vec![0; threads],
+            per_thread: vec![Load::default(); threads],
             waiting: 0,
             limits,
         }
@@ -82,7 +99,7 @@ impl<W> Table<W> {
         &mut self,
         question: Question,
         waiter: W,
-        thread: usize,
+        errand: Errand,
         now: Instant,
     ) -> Asked<W> {
         if self.waiting >= self.limits.waiters {
@@ -96,15 +113,16 @@ impl<W> Table<W> {
             self.waiting += 1;
             return Asked::Joined;
         }
-        if self.per_thread[thread] >= self.limits.questions_per_thread {
+        let load = &mut self.per_thread[errand.thread];
+        if !load.takes(errand, &self.limits) {
             return Asked::Overloaded(waiter);
         }
-        self.per_thread[thread] += 1;
+        load.add(errand);
         self.waiting += 1;
         let token = self.insert(Entry {
             question: question.clone(),
             waiters: vec![(deadline, waiter)],
-            thread,
+            errand,
             engine: None,
             sends: 0,
             asked: now,
@@ -123,7 +141,7 @@ impl<W> Table<W> {
         let entry = slot.entry.take()?;
         slot.epoch = slot.epoch.wrapping_add(1);
         self.vacant.push(index);
-        self.per_thread[entry.thread] -= 1;
+        self.per_thread[entry.errand.thread].remove(entry.errand);
         self.waiting -= entry.waiters.len();
         if self.index.get(&entry.question) == Some(&token) {
             self.index.remove(&entry.question);
@@ -143,7 +161,7 @@ impl<W> Table<W> {
         let entry = self.entry_mut(token)?;
         entry.engine = Some(engine);
         entry.sends += 1;
-        Some((&entry.question, entry.thread))
+        Some((&entry.question, entry.errand.thread))
     }
 
     /// The questions that wait for an engine.
@@ -221,7 +239,7 @@ impl<W> Table<W> {
 
     /// Questions in flight or waiting for an engine.
     pub(super) fn questions(&self) -> usize {
-        self.per_thread.iter().sum()
+        self.per_thread.iter().map(|load| load.questions).sum()
     }
 
     /// Waiters in all.
@@ -261,6 +279,38 @@ impl<W> Table<W> {
             .filter(|(_, slot)| slot.entry.as_ref().is_some_and(&wanted))
             .map(|(index, slot)| Token::new(index as u32, slot.epoch))
             .collect()
+    }
+}
+
+impl Errand {
+    /// A question that clients wait for.
+    pub(super) const fn resolve(thread: usize) -> Self {
+        let refresh = false;
+        Self { thread, refresh }
+    }
+
+    /// A refresh, for which nobody should have to wait.
+    pub(super) const fn refresh(thread: usize) -> Self {
+        let refresh = true;
+        Self { thread, refresh }
+    }
+}
+
+impl Load {
+    fn takes(&self, errand: Errand, limits: &Limits) -> bool {
+        let refreshes = limits.questions_per_thread.div_ceil(REFRESH_SHARE);
+        self.questions < limits.questions_per_thread
+            && !(errand.refresh && self.refreshes >= refreshes)
+    }
+
+    fn add(&mut self, errand: Errand) {
+        self.questions += 1;
+        self.refreshes += usize::from(errand.refresh);
+    }
+
+    fn remove(&mut self, errand: Errand) {
+        self.questions -= 1;
+        self.refreshes -= usize::from(errand.refresh);
     }
 }
 

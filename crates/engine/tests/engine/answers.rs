@@ -8,9 +8,9 @@ use sluicegate_engine::{
     Client, EngineOptions, Failure, Overloaded, Question, Security, StartError,
 };
 
-use crate::rig::{Rig, contains, counts, options, question};
+use crate::rig::{LIMIT, Rig, contains, counts, options, question};
 use crate::trial;
-use crate::upstream::{Upstream, name};
+use crate::upstream::{Upstream, a_record, name};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -32,6 +32,11 @@ pub(crate) fn trials() -> Vec<Trial> {
             "equal_questions_are_one_upstream_query",
             equal_questions_are_one_upstream_query,
         ),
+        trial(
+            "a_refresh_asks_upstream_again",
+            a_refresh_asks_upstream_again,
+        ),
+        trial("refreshes_go_on_past_two", refreshes_go_on_past_two),
         trial(
             "a_silent_upstream_ends_at_the_deadline",
             a_silent_upstream_ends_at_the_deadline,
@@ -204,6 +209,45 @@ fn equal_questions_are_one_upstream_query() {
     assert_eq!(rig.outcomes[0].1, (0..1000).collect::<Vec<_>>());
     assert_eq!(upstream.queries("hold.join.example"), 1);
     assert_eq!(rig.client.stats().joined, 999);
+}
+
+/// libunbound holds the answer for an hour: refreshes get a new one all the same, with one thread and with more.
+fn a_refresh_asks_upstream_again() {
+    for threads in [1, 2] {
+        let upstream = Upstream::start(ADDRESS);
+        let mut options = options(&upstream.conf());
+        options.threads = threads;
+        let mut rig = Rig::start(options);
+        let popular = question("www.popular.example");
+        rig.resolve(&popular);
+        rig.resolve(&popular);
+        assert_eq!(upstream.queries("www.popular.example"), 1);
+        assert_eq!(rig.refresh(&popular, 1).rcode, 0);
+        assert_eq!(upstream.queries("www.popular.example"), 2, "{threads}");
+        assert_eq!(rig.client.stats().refreshes, 1);
+    }
+}
+
+/// Refreshes alternate, so that the copy of the context asked has always expired: here each answer lives for a
+/// second, and the third refresh goes to the same context as the first.
+fn refreshes_go_on_past_two() {
+    let upstream = Upstream::start(ADDRESS);
+    let ttl_secs = 1;
+    let record = a_record("www.brief.example", ttl_secs, ADDRESS);
+    upstream.answer("www.brief.example", 1, &[record]);
+    let mut rig = Rig::start(options(&upstream.conf()));
+    let brief = question("www.brief.example");
+    rig.resolve(&brief);
+    for generation in 1..=3_u8 {
+        let asked = usize::from(generation);
+        assert_eq!(upstream.queries("www.brief.example"), asked);
+        // Until the copy of two refreshes ago has expired.
+        let end = Instant::now() + LIMIT;
+        while upstream.queries("www.brief.example") == asked {
+            assert!(Instant::now() < end, "generation {generation}");
+            assert_eq!(rig.refresh(&brief, generation).rcode, 0);
+        }
+    }
 }
 
 fn a_silent_upstream_ends_at_the_deadline() {

@@ -45,6 +45,14 @@ impl Rig {
         self.client.ask(question.clone(), waiter)
     }
 
+    /// Asks for a newer answer and waits for it.
+    pub(crate) fn refresh(&mut self, question: &Question, generation: u8) -> Answer {
+        self.outcomes.clear();
+        let asked = self.client.refresh(question.clone(), generation, 0);
+        asked.unwrap();
+        self.outcome(0).unwrap()
+    }
+
     /// Turns until `done`.
     pub(crate) fn run_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let end = Instant::now() + LIMIT;

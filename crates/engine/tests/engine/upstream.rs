@@ -239,11 +239,20 @@ impl<'a> Query<'a> {
     }
 }
 
+/// An A record with a TTL of its own.
+pub(crate) fn a_record(owner: &str, ttl_secs: u32, address: Ipv4Addr) -> Vec<u8> {
+    record_with_ttl(&name(owner), 1, ttl_secs, &address.octets())
+}
+
 fn record(owner: &[u8], rtype: u16, data: &[u8]) -> Vec<u8> {
+    record_with_ttl(owner, rtype, 3600, data)
+}
+
+fn record_with_ttl(owner: &[u8], rtype: u16, ttl_secs: u32, data: &[u8]) -> Vec<u8> {
     let mut record = owner.to_vec();
     record.extend(rtype.to_be_bytes());
     record.extend([0, 1]);
-    record.extend(3600_u32.to_be_bytes());
+    record.extend(ttl_secs.to_be_bytes());
     record.extend((data.len() as u16).to_be_bytes());
     record.extend(data);
     record

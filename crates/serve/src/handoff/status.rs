@@ -36,6 +36,7 @@ impl StatSource for HubStatus {
         let values = self.lock();
         let Stats {
             asked,
+            refreshes,
             joined,
             overloaded,
             answered,
@@ -50,6 +51,7 @@ impl StatSource for HubStatus {
             ("running", u64::from(values.pid.is_some())),
             ("pid", values.pid.unwrap_or(0).into()),
             ("asked", asked),
+            ("refreshes", refreshes),
             ("joined", joined),
             ("overloaded", overloaded),
             ("answered", answered),

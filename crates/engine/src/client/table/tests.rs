@@ -27,33 +27,48 @@ fn new(asked: Asked<u32>) -> Token {
 #[test]
 fn equal_questions_are_joined_and_finish_together() {
     let (mut table, now) = (table(), Instant::now());
-    let token = new(table.ask(question(b'a'), 1, 0, now));
-    assert_eq!(table.ask(question(b'A'), 2, 0, now), Asked::Joined);
+    let token = new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
+    assert_eq!(
+        table.ask(question(b'A'), 2, Errand::resolve(0), now),
+        Asked::Joined
+    );
     assert_eq!(table.finish(token), Some((question(b'a'), vec![1, 2])));
     assert_eq!(table.finish(token), None);
     assert_eq!((table.questions(), table.waiting()), (0, 0));
     // The slot is used again under another token.
-    assert_ne!(new(table.ask(question(b'a'), 3, 0, now)), token);
+    assert_ne!(
+        new(table.ask(question(b'a'), 3, Errand::resolve(0), now)),
+        token
+    );
     assert_eq!(table.finish(token), None);
 }
 
 #[test]
 fn bounds_hold_for_each_thread_and_for_waiters() {
     let (mut table, now) = (table(), Instant::now());
-    new(table.ask(question(b'a'), 1, 0, now));
-    new(table.ask(question(b'b'), 2, 0, now));
-    assert_eq!(table.ask(question(b'c'), 3, 0, now), Asked::Overloaded(3));
-    new(table.ask(question(b'c'), 3, 1, now));
-    assert_eq!(table.ask(question(b'a'), 4, 0, now), Asked::Joined);
-    assert_eq!(table.ask(question(b'a'), 5, 0, now), Asked::Overloaded(5));
+    new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
+    new(table.ask(question(b'b'), 2, Errand::resolve(0), now));
+    assert_eq!(
+        table.ask(question(b'c'), 3, Errand::resolve(0), now),
+        Asked::Overloaded(3)
+    );
+    new(table.ask(question(b'c'), 3, Errand::resolve(1), now));
+    assert_eq!(
+        table.ask(question(b'a'), 4, Errand::resolve(0), now),
+        Asked::Joined
+    );
+    assert_eq!(
+        table.ask(question(b'a'), 5, Errand::resolve(0), now),
+        Asked::Overloaded(5)
+    );
 }
 
 #[test]
 fn a_deadline_takes_the_waiter_but_the_question_stays_with_the_engine() {
     let (mut table, now) = (table(), Instant::now());
-    let token = new(table.ask(question(b'a'), 1, 0, now));
+    let token = new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
     table.send(token, 7).unwrap();
-    table.ask(question(b'a'), 2, 0, now + DEADLINE / 2);
+    table.ask(question(b'a'), 2, Errand::resolve(0), now + DEADLINE / 2);
     let mut expired = Vec::new();
     table.expire(now + DEADLINE, |question, waiters| {
         expired.push((question.clone(), waiters));
@@ -62,7 +77,7 @@ fn a_deadline_takes_the_waiter_but_the_question_stays_with_the_engine() {
     table.expire(now + DEADLINE * 2, |_, waiters| assert_eq!(waiters, [2]));
     assert_eq!((table.questions(), table.waiting()), (1, 0));
     assert_eq!(
-        table.ask(question(b'a'), 3, 0, now + DEADLINE * 2),
+        table.ask(question(b'a'), 3, Errand::resolve(0), now + DEADLINE * 2),
         Asked::Joined
     );
     table.expire(now + DEADLINE * 3, |_, waiters| assert_eq!(waiters, [3]));
@@ -74,7 +89,7 @@ fn a_deadline_takes_the_waiter_but_the_question_stays_with_the_engine() {
 #[test]
 fn a_question_that_never_reached_an_engine_goes_with_its_last_waiter() {
     let (mut table, now) = (table(), Instant::now());
-    new(table.ask(question(b'a'), 1, 0, now));
+    new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
     table.expire(now + DEADLINE, |_, waiters| assert_eq!(waiters, [1]));
     assert_eq!(table.questions(), 0);
 }
@@ -82,8 +97,8 @@ fn a_question_that_never_reached_an_engine_goes_with_its_last_waiter() {
 #[test]
 fn a_lost_engine_s_questions_are_sent_again_but_not_for_ever() {
     let (mut table, now) = (table(), Instant::now());
-    let token = new(table.ask(question(b'a'), 1, 0, now));
-    let other = new(table.ask(question(b'b'), 2, 0, now));
+    let token = new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
+    let other = new(table.ask(question(b'b'), 2, Errand::resolve(0), now));
     table.send(other, 99).unwrap();
     for engine in 1..MAX_SENDS {
         table.send(token, u32::from(engine)).unwrap();
@@ -98,11 +113,40 @@ fn a_lost_engine_s_questions_are_sent_again_but_not_for_ever() {
 #[test]
 fn what_an_engine_under_replacement_has_is_not_joined() {
     let (mut table, now) = (table(), Instant::now());
-    let old = new(table.ask(question(b'a'), 1, 0, now));
+    let old = new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
     table.send(old, 1).unwrap();
     table.stop_joining(1);
-    let fresh = new(table.ask(question(b'a'), 2, 0, now));
+    let fresh = new(table.ask(question(b'a'), 2, Errand::resolve(0), now));
     assert_eq!(table.finish(old), Some((question(b'a'), vec![1])));
-    assert_eq!(table.ask(question(b'a'), 3, 0, now), Asked::Joined);
+    assert_eq!(
+        table.ask(question(b'a'), 3, Errand::resolve(0), now),
+        Asked::Joined
+    );
     assert_eq!(table.finish(fresh), Some((question(b'a'), vec![2, 3])));
+}
+
+#[test]
+fn refreshes_take_only_their_share_and_are_joined() {
+    let now = Instant::now();
+    let limits = Limits {
+        questions_per_thread: 16,
+        waiters: 100,
+        deadline: DEADLINE,
+    };
+    let mut table = Table::new(2, limits);
+    let refresh = Errand::refresh(0);
+    let first = new(table.ask(question(b'a'), 1, refresh, now));
+    new(table.ask(question(b'b'), 2, refresh, now));
+    assert_eq!(
+        table.ask(question(b'c'), 3, refresh, now),
+        Asked::Overloaded(3)
+    );
+    new(table.ask(question(b'c'), 3, Errand::refresh(1), now));
+    // A client that asks meanwhile gets the refresh's answer, and a refresh a client's.
+    let joined = table.ask(question(b'a'), 4, Errand::resolve(0), now);
+    assert_eq!(joined, Asked::Joined);
+    new(table.ask(question(b'd'), 5, Errand::resolve(0), now));
+    assert_eq!(table.ask(question(b'd'), 6, refresh, now), Asked::Joined);
+    assert_eq!(table.finish(first), Some((question(b'a'), vec![1, 4])));
+    new(table.ask(question(b'e'), 7, refresh, now));
 }

@@ -1,0 +1,135 @@
+//! What each context gets of the caches and the open files.
+
+use crate::ffi::{Context, ContextError};
+use crate::wire::Summary;
+
+/// A context's part of what the configuration gives the whole engine: `parts` of `whole`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    parts: u64,
+    whole: u64,
+    role: Role,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Clients' questions are spread over these.
+    Resolves,
+    /// Beside a single one of those: asked for refreshes only.
+    Refreshes,
+}
+
+/// Descriptors for other things than upstreams: standard streams, sockets, epoll sets, files being read.
+const OTHER_FILES: u64 = 64;
+/// The smallest share of a cache that a context gets.
+const MIN_CACHE_BYTES: u64 = 64 << 10;
+/// One part in so many is for the context that only refreshes.
+const REFRESHING_PART: u64 = 8;
+
+impl Share {
+    /// The shares of `contexts`: equal ones for the threads that questions are spread over, and a small one
+    /// for a context beyond them.
+    pub(super) fn of_all(threads: u64, contexts: u64) -> impl Iterator<Item = Self> {
+        let threads = threads.max(1);
+        let (parts, whole) = if contexts > threads {
+            (REFRESHING_PART - 1, REFRESHING_PART * threads)
+        } else {
+            (1, threads)
+        };
+        (0..contexts).map(move |number| {
+            let (parts, role) = if number < threads {
+                (parts, Role::Resolves)
+            } else {
+                (1, Role::Refreshes)
+            };
+            Self { parts, whole, role }
+        })
+    }
+
+    /// The share of `amount`.
+    fn of(self, amount: u64) -> u64 {
+        let share = u128::from(amount) * u128::from(self.parts) / u128::from(self.whole);
+        share as u64 // at most `amount`
+    }
+}
+
+/// Gives a context its share of the caches and of the open files; what a thread that resolves has got goes
+/// into `summary`. Returns the `outgoing-range` that was wanted.
+///
+/// # Errors
+/// libunbound's own, for an option it does not know.
+pub(super) fn divide(
+    context: &mut Context,
+    share: Share,
+    summary: &mut Summary,
+) -> Result<u64, ContextError> {
+    let mut got = Summary {
+        open_files: summary.open_files,
+        ..Summary::default()
+    };
+    let caches = [
+        ("msg-cache-size", &mut got.message_cache_bytes),
+        ("rrset-cache-size", &mut got.rrset_cache_bytes),
+        ("key-cache-size", &mut got.key_cache_bytes),
+        ("neg-cache-size", &mut got.negative_cache_bytes),
+    ];
+    for (option, bytes) in caches {
+        *bytes = share.of(number(context, option)?).max(MIN_CACHE_BYTES);
+        context.set_option(option, &bytes.to_string())?;
+    }
+    got.infra_hosts = share.of(number(context, "infra-cache-numhosts")?).max(1);
+    context.set_option("infra-cache-numhosts", &got.infra_hosts.to_string())?;
+
+    let streams = number(context, "outgoing-num-tcp")?;
+    // This one is for each thread, in Unbound too.
+    let mut wanted = number(context, "outgoing-range")?;
+    if share.role == Role::Refreshes {
+        wanted = (wanted / REFRESHING_PART).max(1);
+    }
+    got.outgoing_range = wanted.min(upstream_sockets(share.of(got.open_files), streams));
+    context.set_option("outgoing-range", &got.outgoing_range.to_string())?;
+    if share.role == Role::Resolves {
+        let (threads, notes) = (summary.threads, std::mem::take(&mut summary.notes));
+        *summary = Summary {
+            threads,
+            notes,
+            ..got
+        };
+    }
+    Ok(wanted)
+}
+
+/// How many UDP sockets to upstreams a context with so many files may open.
+fn upstream_sockets(files: u64, streams: u64) -> u64 {
+    files.saturating_sub(OTHER_FILES + streams).max(1)
+}
+
+fn number(context: &Context, option: &str) -> Result<u64, ContextError> {
+    Ok(context.option(option)?.trim().parse().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_never_exceed_the_whole() {
+        for (threads, contexts) in [(1, 2), (2, 2), (3, 3), (128, 128), (1, 1)] {
+            let shares: Vec<Share> = Share::of_all(threads, contexts).collect();
+            assert_eq!(shares.len() as u64, contexts);
+            let sum: u64 = shares.iter().map(|share| share.of(1 << 30)).sum();
+            assert!(sum <= 1 << 30 && sum > (1 << 30) - contexts, "{sum}");
+        }
+        let pair: Vec<Share> = Share::of_all(1, 2).collect();
+        assert_eq!((pair[0].of(800), pair[1].of(800)), (700, 100));
+        assert_eq!(pair[0].of(u64::MAX), u64::MAX / 8 * 7 + 6);
+    }
+
+    #[test]
+    fn sockets_are_cut_to_the_open_files() {
+        assert_eq!(upstream_sockets(1024, 10), 950);
+        assert_eq!(upstream_sockets(256, 10), 182);
+        assert_eq!(upstream_sockets(16, 10), 1);
+        assert!(upstream_sockets(u64::MAX / 128, 10) > 1 << 50);
+    }
+}

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=${SLUICEGATE_PEERS:-$PWD/.peers}
-wanted=(unbound unbound-host knot knot-dnsutils dnsperf bind9-dnsutils tcpdump)
+wanted=(unbound unbound-host knot knot-dnsutils dnsperf bind9-dnsutils bind9-utils tcpdump)
 case ${1:-test} in
 test) ;;
 bench) wanted+=(dnsdist pdns-recursor) ;;

@@ -5,6 +5,7 @@
 //! - [`peers`]: other people's servers and clients, from Debian packages unpacked into a private folder;
 //! - [`wire`]: DNS messages and Ethernet frames made and read by hand, right and wrong ones;
 //! - [`upstream`]: a server that answers what the test wants;
+//! - [`world`]: a root, top-level domains and zones below, signed and not, well served and badly;
 //! - [`server`]: Sluicegate itself, started on a configuration;
 //! - [`scene`]: the usual three hosts with all of that.
 #![forbid(unsafe_code)]
@@ -20,7 +21,9 @@ pub mod scene;
 pub mod server;
 pub mod upstream;
 pub mod wire;
+pub mod world;
 
+mod private_dir;
 mod workspace;
 
 pub use workspace::{shared_data, workspace_root};

@@ -7,7 +7,6 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::netns::{Finished, Netns, Process};
+use crate::private_dir::PrivateDir;
 
 /// A running server. It is killed when the value is dropped.
 pub struct Server {
@@ -287,25 +287,4 @@ fn write_config(dir: &PrivateDir, config: &str) -> Result<()> {
     fs::write(&new, format!("{PREAMBLE}{config}{control}"))?;
     fs::rename(&new, dir.path.join("conf"))?;
     Ok(())
-}
-
-/// A folder below the system's temporary one, removed with the value.
-struct PrivateDir {
-    path: PathBuf,
-}
-
-impl PrivateDir {
-    fn new() -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("sluicegate-test-{}-{number}", std::process::id()));
-        fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for PrivateDir {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
 }

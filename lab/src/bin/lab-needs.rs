@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use sluicegate_lab::harness::{Need, all_wanted};
 
-const NEEDS: [Need; 13] = [
+const NEEDS: [Need; 15] = [
     Need::Root,
     Need::Netns,
     Need::Tool("ethtool"),
@@ -15,6 +15,8 @@ const NEEDS: [Need; 13] = [
     Need::Peer("unbound-checkconf"),
     Need::Peer("unbound-host"),
     Need::Peer("knotd"),
+    Need::Peer("dnssec-keygen"),
+    Need::Peer("dnssec-signzone"),
     Need::Peer("kdig"),
     Need::Peer("kxdpgun"),
     Need::Peer("dig"),

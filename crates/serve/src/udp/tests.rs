@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use sluicegate_telemetry::Counter;
+use sluicegate_telemetry::{Counter, Snapshot};
 
 use super::{Command, Endpoint, WorkerHandle};
 use crate::listen::open_udp;
@@ -44,16 +44,14 @@ impl Fixture {
         reply(&buf[..len])
     }
 
-    fn total(&self, counter: Counter) -> u64 {
-        self.shared.registry.total().value(counter)
-    }
-
-    fn end(self) {
+    /// What was counted by then: a reply reaches its client a little before it is counted.
+    fn end(self) -> Snapshot {
         self.shared.start_draining();
         for worker in self.workers {
             worker.wake();
             assert!(worker.join());
         }
+        self.shared.registry.total()
     }
 }
 
@@ -72,8 +70,7 @@ fn answers_over_both_families() {
             Fixture::ask(fixture.address, &query(8, "HIT.eXample")),
             (8, 0)
         );
-        assert_eq!(fixture.total(Counter::Received), 2);
-        fixture.end();
+        assert_eq!(fixture.end().value(Counter::Received), 2);
     }
 }
 
@@ -121,10 +118,10 @@ fn every_query_of_a_burst_is_answered_once() {
         }
     }
     let queries = 8 * 40 * 20;
-    assert_eq!(fixture.total(Counter::Received), queries);
-    assert_eq!(fixture.total(Counter::Replied), queries);
-    assert_eq!(fixture.total(Counter::Failed), queries / 4);
-    fixture.end();
+    let total = fixture.end();
+    assert_eq!(total.value(Counter::Received), queries);
+    assert_eq!(total.value(Counter::Replied), queries);
+    assert_eq!(total.value(Counter::Failed), queries / 4);
 }
 
 #[test]
@@ -138,14 +135,14 @@ fn rubbish_is_counted_and_the_next_query_answered() {
     }
     client.send(&query(2, "hit.example")).unwrap();
     assert_eq!(receive(&client), (2, 0));
-    assert_eq!(fixture.total(Counter::DropShort), 2);
-    assert_eq!(fixture.total(Counter::DropResponse), 1);
+    let total = fixture.end();
+    assert_eq!(total.value(Counter::DropShort), 2);
+    assert_eq!(total.value(Counter::DropResponse), 1);
     assert_eq!(
-        fixture.total(Counter::DropMalformed),
+        total.value(Counter::DropMalformed),
         1,
         "longer than the buffer"
     );
-    fixture.end();
 }
 
 #[test]

@@ -131,28 +131,33 @@ pub(crate) fn open_tcp(address: SocketAddr) -> Result<Socket, BindError> {
     Ok(socket)
 }
 
+/// Makes UDP sockets that are bound already one for each of `count` workers: too few are read by several.
+///
+/// # Errors
+/// None is left open then.
+pub(crate) fn adopt_udp(
+    address: SocketAddr,
+    mut sockets: Vec<Socket>,
+    count: usize,
+) -> Result<Vec<Socket>, BindError> {
+    let fail = Failure {
+        address,
+        transport: Transport::Udp,
+    };
+    for socket in &sockets {
+        fail.tune_udp(socket)?;
+    }
+    let own = sockets.len();
+    for index in own..count {
+        let shared = sockets[index % own].try_clone();
+        sockets.push(shared.map_err(|e| fail.os("dup", e))?);
+    }
+    Ok(sockets)
+}
+
 fn open_one_udp(address: SocketAddr, fail: Failure) -> Result<Socket, BindError> {
     let socket = fail.socket(true)?;
-    // Neither fragments nor ICMP "packet too big" may change what is sent: no DF, the interface's MTU, no
-    // trust in path MTU messages that anybody can forge (RFC 9715 names the attack).
-    let discover = if address.is_ipv4() {
-        set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::OMIT)
-    } else {
-        set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::OMIT)
-    };
-    discover.map_err(|e| fail.os("setsockopt(MTU_DISCOVER)", e.into()))?;
-    if address.ip().is_unspecified() {
-        let pktinfo = if address.is_ipv4() {
-            setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)
-        } else {
-            setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)
-        };
-        pktinfo.map_err(|e| fail.os("setsockopt(PKTINFO)", e.into()))?;
-    }
-    // Best effort: beyond net.core.rmem_max it needs CAP_NET_ADMIN.
-    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
-        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
-    }
+    fail.tune_udp(&socket)?;
     socket.bind(&address.into()).map_err(|e| fail.bind(e))?;
     Ok(socket)
 }
@@ -192,6 +197,32 @@ impl Failure {
                 .map_err(|e| self.os("setsockopt(SO_REUSEPORT)", e))?;
         }
         Ok(socket)
+    }
+
+    /// What a UDP socket needs beyond its address.
+    fn tune_udp(self, socket: &Socket) -> Result<(), BindError> {
+        let address = self.address;
+        // Neither fragments nor ICMP "packet too big" may change what is sent: no DF, the interface's MTU, no
+        // trust in path MTU messages that anybody can forge (RFC 9715 names the attack).
+        let discover = if address.is_ipv4() {
+            set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::OMIT)
+        } else {
+            set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::OMIT)
+        };
+        discover.map_err(|e| self.os("setsockopt(MTU_DISCOVER)", e.into()))?;
+        if address.ip().is_unspecified() {
+            let pktinfo = if address.is_ipv4() {
+                setsockopt(socket, sockopt::Ipv4PacketInfo, &true)
+            } else {
+                setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)
+            };
+            pktinfo.map_err(|e| self.os("setsockopt(PKTINFO)", e.into()))?;
+        }
+        // Best effort: beyond net.core.rmem_max it needs CAP_NET_ADMIN.
+        if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
+            let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
+        }
+        Ok(())
     }
 
     /// Binds without SO_REUSEPORT: with it, a second server of the same user would silently get a share of

@@ -6,11 +6,13 @@
 
 mod bind;
 mod holder;
+mod inherited;
 mod set;
 mod wanted;
 
 pub use bind::{BindError, Transport};
-pub(crate) use bind::{open_tcp, open_udp};
+pub(crate) use bind::{adopt_udp, open_tcp, open_udp};
 pub use holder::Holder;
+pub(crate) use inherited::Inherited;
 pub(crate) use set::{Changes, ListenSet, Sockets};
 pub(crate) use wanted::{LocalAddresses, Wanted, wanted};

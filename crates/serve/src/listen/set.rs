@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use socket2::Socket;
 
-use super::{BindError, Transport, open_tcp, open_udp};
+use super::{BindError, Inherited, Transport, adopt_udp, open_tcp, open_udp};
 
 /// The sockets of one new listen address.
 #[derive(Debug)]
@@ -31,15 +31,17 @@ pub(crate) struct Changes {
 #[derive(Debug)]
 pub(crate) struct ListenSet {
     udp_workers: usize,
+    inherited: Inherited,
     bound: BTreeSet<(SocketAddr, Transport)>,
     failed: BTreeMap<(SocketAddr, Transport), String>,
 }
 
 impl ListenSet {
-    /// An empty set for so many UDP workers.
-    pub(crate) const fn new(udp_workers: usize) -> Self {
+    /// An empty set for so many UDP workers, which prefers sockets that are there already.
+    pub(crate) const fn new(udp_workers: usize, inherited: Inherited) -> Self {
         Self {
             udp_workers,
+            inherited,
             bound: BTreeSet::new(),
             failed: BTreeMap::new(),
         }
@@ -79,6 +81,11 @@ impl ListenSet {
         changes
     }
 
+    /// Closes the sockets of the service manager that no configured address wanted.
+    pub(crate) fn close_uninvited(&mut self) {
+        self.inherited.close_rest();
+    }
+
     /// Addresses with UDP sockets of ours: no other may be served by AF_XDP, since its queries could be for
     /// another server, which holds the port.
     pub(crate) fn udp_addresses(&self) -> BTreeSet<SocketAddr> {
@@ -100,13 +107,22 @@ impl ListenSet {
     }
 
     fn open(&mut self, transport: Transport, sockets: &mut Sockets, failed: &mut Vec<BindError>) {
-        let opened = match transport {
-            Transport::Udp => {
-                open_udp(sockets.address, self.udp_workers).map(|udp| sockets.udp = udp)
-            }
-            Transport::Tcp => open_tcp(sockets.address).map(|tcp| sockets.tcp = Some(tcp)),
-        };
         let key = (sockets.address, transport);
+        let mut inherited = self.inherited.take(sockets.address, transport);
+        let opened = match transport {
+            Transport::Udp if inherited.is_empty() => open_udp(sockets.address, self.udp_workers),
+            Transport::Udp => adopt_udp(sockets.address, inherited, self.udp_workers),
+            Transport::Tcp => {
+                let tcp = inherited
+                    .pop()
+                    .map_or_else(|| open_tcp(sockets.address), Ok);
+                tcp.map(|tcp| vec![tcp])
+            }
+        };
+        let opened = opened.map(|mut opened| match transport {
+            Transport::Udp => sockets.udp = opened,
+            Transport::Tcp => sockets.tcp = opened.pop(),
+        });
         match opened {
             Ok(()) => {
                 self.bound.insert(key);
@@ -145,7 +161,7 @@ mod tests {
     #[test]
     fn only_differences_are_opened_and_closed() {
         let (a, b) = (free_port(), free_port());
-        let mut set = ListenSet::new(2);
+        let mut set = ListenSet::new(2, Inherited::default());
         let first = set.update(&[a].into(), &BOTH);
         assert_eq!((first.opened.len(), first.opened[0].udp.len()), (1, 2));
         let second = set.update(&[a, b].into(), &BOTH);
@@ -162,7 +178,7 @@ mod tests {
         let address = free_port();
         // Without SO_REUSEPORT: stands in the way even within this process.
         let blocker = UdpSocket::bind(address).unwrap();
-        let mut set = ListenSet::new(1);
+        let mut set = ListenSet::new(1, Inherited::default());
         let first = set.update(&[address].into(), &[Transport::Udp]);
         assert!(
             matches!(first.failed[..], [BindError::InUse { .. }]),

@@ -1,6 +1,7 @@
-//! The server as a process: its user, its limits, its signals, its pid file.
+//! The server as a process: its user, its limits, its signals, its pid file, its service manager.
 
 mod limits;
+pub(crate) mod manager;
 mod pidfile;
 mod privileges;
 mod signals;

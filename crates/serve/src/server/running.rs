@@ -14,6 +14,7 @@ use super::options::{ServerOptions, UseXdp};
 use crate::control::ControlHandle;
 use crate::handoff::HubHandle;
 use crate::listen::{Changes, ListenSet, Sockets, Transport, Wanted, wanted};
+use crate::process::manager::{self, Watchdog};
 use crate::process::{Order, PidFile, Signals};
 use crate::stats::Statistics;
 use crate::tcp::TcpHandle;
@@ -65,22 +66,35 @@ pub enum Ended {
 
 impl RunningServer {
     /// Serves until a signal says to end, then ends. SIGHUP reloads.
+    ///
+    /// A service manager that asked for it (`NOTIFY_SOCKET`, `WATCHDOG_USEC`) is told of each step.
     pub fn run(mut self, mut signals: Signals) -> Ended {
+        let mut watchdog = Watchdog::from_env();
+        manager::tell_ready(&self.in_short());
         loop {
             match signals.take() {
                 Some(Order::Stop(name)) => {
                     tracing::info!("{name}: answering those who wait, then ending");
+                    manager::tell_stopping();
                     self.stop();
                     return Ended::Asked;
                 }
-                Some(Order::Reload) => self.reload_and_tell(&|| signals.is_stopping()),
+                Some(Order::Reload) => {
+                    manager::tell_reloading();
+                    self.reload_and_tell(&|| signals.is_stopping());
+                    manager::tell_ready(&self.in_short());
+                }
                 None => {}
             }
             if !self.tend() {
+                manager::tell_stopping();
                 self.stop();
                 return Ended::Broken;
             }
-            self.wait(&signals);
+            if let Some(watchdog) = &mut watchdog {
+                watchdog.keep_alive(Instant::now());
+            }
+            self.wait(&signals, watchdog.as_ref().map(Watchdog::next_due));
         }
     }
 
@@ -184,9 +198,18 @@ impl RunningServer {
             (interval > 0).then(|| Instant::now() + Duration::from_secs(interval));
     }
 
+    /// A line for `systemctl status`.
+    fn in_short(&self) -> String {
+        let addresses: BTreeSet<_> = self.listen.bound().map(|(address, _)| address).collect();
+        match addresses.len() {
+            1 => "Serving on 1 address".to_owned(),
+            n => format!("Serving on {n} addresses"),
+        }
+    }
+
     /// Waits for a signal, a change of the machine's addresses, or the next thing that is due.
-    fn wait(&self, signals: &Signals) {
-        let due = [self.next_retry, self.next_statistics]
+    fn wait(&self, signals: &Signals, sign_of_life: Option<Instant>) {
+        let due = [self.next_retry, self.next_statistics, sign_of_life]
             .into_iter()
             .flatten()
             .min();

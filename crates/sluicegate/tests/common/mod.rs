@@ -93,9 +93,14 @@ impl Setup {
 
     /// Writes the configuration and starts a server on it.
     pub(crate) fn start(&self, lines: &str) -> Server {
+        self.start_as(&mut Command::new(PROGRAM), lines)
+    }
+
+    /// The same by a command of the caller's, to which the server's arguments are added.
+    pub(crate) fn start_as(&self, command: &mut Command, lines: &str) -> Server {
         self.write(lines);
         let log = self.folder.path("log");
-        let mut child = Command::new(PROGRAM)
+        let mut child = command
             .args(["-d", "-c"])
             .arg(self.config())
             .stderr(fs::File::create(&log).unwrap())

@@ -58,15 +58,15 @@ fn given_sockets_are_served() {
     let tcp = TcpListener::bind(setup.address).unwrap();
     let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
     let fds = [udp.as_fd(), tcp.as_fd(), stranger.as_fd()];
-    let mut script = String::new();
-    for (to, fd) in (3..).zip(fds) {
+    for fd in fds {
         fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
-        script += &format!("exec {}<&{}; ", to + 100, fd.as_raw_fd());
     }
-    for to in 3..6 {
-        script += &format!("exec {to}<&{}; exec {}<&-; ", to + 100, to + 100);
-    }
-    script += "LISTEN_FDS=3 LISTEN_PID=$$ exec \"$@\"";
+    // By way of high numbers: a low one may be taken by another of them.
+    let [a, b, c] = fds.map(|fd| fd.as_raw_fd());
+    let script = format!(
+        "exec 103<&{a} 104<&{b} 105<&{c}; exec 3<&103 4<&104 5<&105; exec 103<&- 104<&- 105<&-; \
+         LISTEN_FDS=3 LISTEN_PID=$$ exec \"$@\""
+    );
     let mut command = Command::new("bash");
     command.args(["-c", &script, "bash", PROGRAM]);
     let server = setup.start_as(&mut command, "");

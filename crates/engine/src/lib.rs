@@ -19,6 +19,7 @@
 
 mod child;
 mod client;
+mod ede;
 mod ffi;
 mod options;
 mod outcome;

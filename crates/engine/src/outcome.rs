@@ -1,6 +1,6 @@
 //! What comes back.
 
-use crate::Question;
+use crate::{Question, ede};
 
 /// How a question ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,15 @@ pub struct Answer {
     /// The whole message, ID 0, with all sections, DNSSEC records and an OPT record. Bogus data is in it
     /// too: whoever passes it on must look at `security` first. Empty when there is only an `rcode`.
     pub wire: Vec<u8>,
+}
+
+impl Answer {
+    /// The INFO-CODE of the Extended DNS Error (RFC 8914) that tells why the data is bogus; `None` when it is
+    /// not. 6 (DNSSEC Bogus) when nothing more is known, as when libunbound had the verdict in its cache.
+    pub fn ede(&self) -> Option<u16> {
+        let why = self.why_bogus.as_deref().unwrap_or_default();
+        (self.security == Security::Bogus).then(|| ede::info_code(why))
+    }
 }
 
 /// The validator's verdict on an answer (RFC 4035, 4.3).

@@ -90,6 +90,8 @@ pub struct Summary {
     pub outgoing_range: u64,
     /// Descriptors the process may open.
     pub open_files: u64,
+    /// `val-log-level`.
+    pub val_log_level: u64,
     /// What libunbound said while it read the configuration: warnings, one to a line.
     pub notes: String,
 }
@@ -277,12 +279,12 @@ impl Verdict {
 }
 
 impl Summary {
-    fn numbers(&self) -> [u64; 7] {
+    fn numbers(&self) -> [u64; 8] {
         let mut copy = self.clone();
         copy.numbers_mut().map(|number| *number)
     }
 
-    fn numbers_mut(&mut self) -> [&mut u64; 7] {
+    fn numbers_mut(&mut self) -> [&mut u64; 8] {
         [
             &mut self.message_cache_bytes,
             &mut self.rrset_cache_bytes,
@@ -291,6 +293,7 @@ impl Summary {
             &mut self.infra_hosts,
             &mut self.outgoing_range,
             &mut self.open_files,
+            &mut self.val_log_level,
         ]
     }
 }

@@ -9,7 +9,7 @@ use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
-use super::share::{Share, divide};
+use super::share::{Share, divide, number};
 use crate::EngineOptions;
 use crate::ffi::{Context, ContextError};
 use crate::wire::{self, Garbled, Summary};
@@ -146,6 +146,7 @@ pub(super) fn contexts(
             let mut context = Context::new()?;
             context.configure(&c_path(&path_of(&base)))?;
             context.configure(&c_path(&conf_path))?;
+            summary.val_log_level = number(&context, "val-log-level")?;
             context.configure(&c_path(&path_of(&last)))?;
             let wanted = divide(&mut context, share, &mut summary)?;
             wanted_range = wanted.max(wanted_range);

@@ -89,10 +89,10 @@ pub(super) fn divide(
     got.outgoing_range = wanted.min(upstream_sockets(share.of(got.open_files), streams));
     context.set_option("outgoing-range", &got.outgoing_range.to_string())?;
     if share.role == Role::Resolves {
-        let (threads, notes) = (summary.threads, std::mem::take(&mut summary.notes));
         *summary = Summary {
-            threads,
-            notes,
+            threads: summary.threads,
+            val_log_level: summary.val_log_level,
+            notes: std::mem::take(&mut summary.notes),
             ..got
         };
     }
@@ -104,7 +104,8 @@ fn upstream_sockets(files: u64, streams: u64) -> u64 {
     files.saturating_sub(OTHER_FILES + streams).max(1)
 }
 
-fn number(context: &Context, option: &str) -> Result<u64, ContextError> {
+/// An option that is a number.
+pub(super) fn number(context: &Context, option: &str) -> Result<u64, ContextError> {
     Ok(context.option(option)?.trim().parse().unwrap_or(0))
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 
+use super::bogus_log::BogusLog;
 use super::process::{Body, Process, StartError};
 use super::restart::Restart;
 use super::table::{Asked, Errand, Limits, Table};
@@ -34,6 +35,7 @@ pub struct Client<W> {
     pub(super) next_id: u32,
     pub(super) stats: Stats,
     pub(super) summary: Summary,
+    pub(super) bogus_log: BogusLog,
     pub(super) buffer: Vec<u8>,
     pub(super) events: Vec<epoll::Event>,
 }
@@ -70,6 +72,8 @@ pub struct Stats {
     pub answered: u64,
     /// Of these, those that nobody waited for any longer.
     pub late: u64,
+    /// Of these, those whose data failed validation.
+    pub bogus: u64,
     /// Waiters told [`crate::Failure::Deadline`].
     pub expired: u64,
     /// Questions ended by any other [`crate::Failure`].
@@ -260,6 +264,7 @@ impl<W> Client<W> {
             next_id: 1,
             stats: Stats::default(),
             summary: Summary::default(),
+            bogus_log: BogusLog::default(),
             buffer: vec![0; MAX_PACKET_BYTES],
             events: Vec::with_capacity(EVENTS_PER_TURN),
         })

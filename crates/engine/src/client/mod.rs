@@ -2,8 +2,10 @@
 //!
 //! `front` is the [`Client`], `turn` takes its events, `supervise` keeps an engine alive, `restart` is the
 //! back-off, `timer` the clock that wakes the caller, `table` the questions in flight, `process` one engine
-//! process, `link` the socket of one of its threads, `log` its standard error.
+//! process, `link` the socket of one of its threads, `log` its standard error, `bogus_log` what `val-log-level`
+//! asks for.
 
+mod bogus_log;
 mod front;
 mod link;
 mod log;

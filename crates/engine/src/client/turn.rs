@@ -9,7 +9,7 @@ use super::front::{Client, TIMER};
 use super::log;
 use super::process::{Part, epoll_source};
 use super::table::Token;
-use crate::outcome::{Answer, Failure, Outcome};
+use crate::outcome::{Answer, Failure, Outcome, Security};
 use crate::wire::{Garbled, Reply, ShedReason};
 
 /// Packets read from one thread in one turn; more wait for the next.
@@ -159,18 +159,15 @@ impl<W> Client<W> {
                 why,
                 wire,
             } => {
-                let why_bogus =
-                    (!why.is_empty()).then(|| String::from_utf8_lossy(why).into_owned());
-                (
-                    token,
-                    Ok(Answer {
-                        rcode,
-                        security,
-                        why_bogus,
-                        ratelimited,
-                        wire: wire.to_vec(),
-                    }),
-                )
+                let why_bogus = (!why.is_empty()).then(|| String::from_utf8_lossy(why).into());
+                let answer = Answer {
+                    rcode,
+                    security,
+                    why_bogus,
+                    ratelimited,
+                    wire: wire.to_vec(),
+                };
+                (token, Ok(answer))
             }
             Reply::Shed {
                 token,
@@ -191,6 +188,13 @@ impl<W> Client<W> {
         }
         if result.is_ok() && waiters.is_empty() {
             self.stats.late += 1;
+        }
+        if let Ok(answer) = &result
+            && answer.security == Security::Bogus
+        {
+            self.stats.bogus += 1;
+            self.bogus_log
+                .tell(&question, answer, self.summary.val_log_level);
         }
         on_answer(&Outcome { question, result }, waiters);
     }

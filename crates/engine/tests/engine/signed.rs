@@ -3,17 +3,24 @@
 //! `signed.example` was signed once with an ECDSA P-256 key (algorithm 13) that was thrown away; its
 //! signatures hold in the years 2025 and 2026, and the tests set the validator's clock into them.
 
+use std::sync::{Arc, Mutex};
+
 use libtest_mimic::Trial;
 use sluicegate_engine::Security;
 
 use crate::rig::{Rig, contains, counts, options, question};
 use crate::trial;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, a_record};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("proven_data_is_secure", proven_data_is_secure),
         trial("forged_data_is_bogus", forged_data_is_bogus),
+        trial("each_reason_has_its_code", each_reason_has_its_code),
+        trial(
+            "bogus_answers_are_logged_as_val_log_level_says",
+            bogus_answers_are_logged_as_val_log_level_says,
+        ),
     ]
 }
 
@@ -37,35 +44,44 @@ fn bytes(hex: &str) -> Vec<u8> {
         .collect()
 }
 
-fn rig() -> (Upstream, Rig) {
+fn rig(date: &str) -> (Upstream, Rig) {
     let upstream = Upstream::start([192, 0, 2, 53].into());
     upstream.answer("signed.example", 48, &[bytes(DNSKEY), bytes(DNSKEY_RRSIG)]);
     upstream.answer("www.signed.example", 1, &[bytes(WWW), bytes(WWW_RRSIG)]);
     upstream.answer("bad.signed.example", 1, &[bytes(BAD), bytes(BAD_RRSIG)]);
+    let bare = a_record("bare.signed.example", 3600, [192, 0, 2, 82].into());
+    upstream.answer("bare.signed.example", 1, &[bare]);
     let conf = format!(
-        "server:\n  trust-anchor: \"{ANCHOR}\"\n  val-override-date: \"20260101000000\"\n{}",
+        "server:\n  trust-anchor: \"{ANCHOR}\"\n  val-override-date: \"{date}\"\n  val-log-level: 2\n{}",
         upstream.conf()
     );
     let rig = Rig::start(options(&conf));
     (upstream, rig)
 }
 
+/// Within the signatures' time, and after it.
+const THEN: &str = "20260101000000";
+const LATER: &str = "20600101000000";
+/// Before it.
+const EARLIER: &str = "20010101000000";
+
 fn proven_data_is_secure() {
-    let (_upstream, mut rig) = rig();
+    let (_upstream, mut rig) = rig(THEN);
     let secure = rig.resolve(&question("www.signed.example"));
     assert_eq!(
-        (secure.rcode, secure.security, secure.why_bogus),
+        (secure.rcode, secure.security, secure.ede()),
         (0, Security::Secure, None)
     );
+    assert_eq!(secure.why_bogus, None);
     // The record and its signature.
     assert_eq!(counts(&secure.wire).0, 2);
     assert!(contains(&secure.wire, &[192, 0, 2, 80]));
 }
 
 fn forged_data_is_bogus() {
-    let (_upstream, mut rig) = rig();
+    let (_upstream, mut rig) = rig(THEN);
     let bogus = rig.resolve(&question("bad.signed.example"));
-    assert_eq!(bogus.security, Security::Bogus);
+    assert_eq!((bogus.security, bogus.ede()), (Security::Bogus, Some(6)));
     assert!(
         bogus
             .why_bogus
@@ -75,4 +91,59 @@ fn forged_data_is_bogus() {
         contains(&bogus.wire, &[192, 0, 2, 66]),
         "the data is there for clients with CD"
     );
+}
+
+fn each_reason_has_its_code() {
+    for (date, asked, ede) in [
+        (LATER, "www.signed.example", 7),
+        (EARLIER, "www.signed.example", 8),
+        // Stripped of its signatures, and nothing proves that it is an unsigned delegation.
+        (THEN, "bare.signed.example", 12),
+    ] {
+        let (_upstream, mut rig) = rig(date);
+        let bogus = rig.resolve(&question(asked));
+        let told = (bogus.security, bogus.ede());
+        assert_eq!(told, (Security::Bogus, Some(ede)), "{bogus:?}");
+    }
+}
+
+fn bogus_answers_are_logged_as_val_log_level_says() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::with_default(log, || {
+        let (_upstream, mut rig) = rig(THEN);
+        rig.resolve(&question("bad.signed.example"));
+        rig.resolve(&question("www.signed.example"));
+        assert_eq!(rig.client.stats().bogus, 1);
+    });
+    let told = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let told: Vec<&str> = told
+        .lines()
+        .filter(|line| line.contains("validation failure"))
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("<bad.signed.example. A IN>: ") && told[0].contains("from 127.0.0.1"),
+        "{told:?}"
+    );
+    assert!(told[0].contains("ede=6"), "{told:?}");
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

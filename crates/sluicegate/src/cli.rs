@@ -50,6 +50,9 @@ pub(crate) enum Command {
     Stats(StatsArgs),
     /// Show the server at work on AF_XDP, on network namespaces of its own (needs root)
     Demo,
+    /// Write manual pages and shell completions into a folder
+    #[command(hide = true)]
+    Generate(GenerateArgs),
     // `engine` is handled before clap: it is no command for people.
 }
 
@@ -78,6 +81,13 @@ pub(crate) struct StatsArgs {
     /// The control socket; default: the one that the configuration names
     #[arg(short = 's', value_name = "SOCKET")]
     pub(crate) socket: Option<PathBuf>,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// The folder; made if it is not there
+    pub(crate) directory: PathBuf,
 }
 
 /// The version, with that of the engine's library.

@@ -7,6 +7,7 @@
 mod checkconf;
 mod cli;
 mod demo;
+mod generate;
 mod logging;
 mod serve;
 mod stats;
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
         None => serve::run(&cli),
         Some(Command::Checkconf(arguments)) => return checkconf::run(arguments, &cli.config),
         Some(Command::Demo) => demo::run().map(|()| ExitCode::SUCCESS),
+        Some(Command::Generate(arguments)) => {
+            generate::run(&arguments.directory).map(|()| ExitCode::SUCCESS)
+        }
         Some(Command::Stats(arguments)) => stats::run(arguments, &cli.config),
     };
     match result {

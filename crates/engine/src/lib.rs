@@ -25,6 +25,7 @@ mod options;
 mod outcome;
 mod question;
 mod reactor;
+mod spread;
 mod wire;
 
 pub use child::child_main;

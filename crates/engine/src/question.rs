@@ -1,7 +1,5 @@
 //! What is asked: a name, a type, a class.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
-
 /// What is asked of the engine. Two questions are equal when name (case aside), type and class are.
 ///
 /// CD is not part of it: the engine always validates and always hands out the data together with the
@@ -51,26 +49,6 @@ impl Question {
     pub const fn qclass(&self) -> u16 {
         self.qclass
     }
-
-    /// The part of the name that decides which thread gets the question: the last two labels, or the last
-    /// four below `arpa`, where the delegations are deeper. The public suffix list is not consulted: a
-    /// wrong guess only puts neighbouring zones on one thread.
-    fn registrable_part(&self) -> &[u8] {
-        let mut starts = [0_usize; MAX_LABELS];
-        let mut count = 0;
-        let mut at = 0;
-        while self.name[at] != 0 {
-            starts[count] = at;
-            count += 1;
-            at += 1 + usize::from(self.name[at]);
-        }
-        let in_arpa = count > 0 && &self.name[starts[count - 1]..] == b"\x04arpa\0";
-        let wanted = if in_arpa { 4 } else { 2 };
-        match count.checked_sub(wanted) {
-            Some(skip) => &self.name[starts[skip]..],
-            None => &self.name,
-        }
-    }
 }
 
 impl std::fmt::Display for Question {
@@ -85,37 +63,6 @@ impl std::fmt::Display for Question {
             self.qtype
         )
     }
-}
-
-/// Which thread of the engine a question goes to; seeded, so that nobody outside can aim at one thread.
-#[derive(Debug, Default)]
-pub(crate) struct Spread(RandomState);
-
-impl Spread {
-    /// The thread, below `threads`.
-    pub(crate) fn thread(&self, question: &Question, threads: usize) -> usize {
-        let mut hasher = self.0.build_hasher();
-        hasher.write(question.registrable_part());
-        // The remainder is below `threads`, a usize.
-        (hasher.finish() % threads.max(1) as u64) as usize
-    }
-
-    /// The thread for a refresh, below [`contexts`]: with an odd `generation` the one after the question's own.
-    pub(crate) fn refreshing_thread(
-        &self,
-        question: &Question,
-        threads: usize,
-        generation: u8,
-    ) -> usize {
-        let home = self.thread(question, threads);
-        (home + usize::from(generation % 2)) % contexts(threads)
-    }
-}
-
-/// How many contexts an engine of so many threads has: two at least, so that there is one to ask that did not
-/// give the last answer.
-pub(crate) fn contexts(threads: usize) -> usize {
-    threads.max(2)
 }
 
 /// Writes a wire-format name in the presentation format that libunbound reads back to the same bytes:
@@ -162,8 +109,6 @@ fn labels_len(name: &[u8]) -> Option<usize> {
 
 /// RFC 1035, 2.3.4.
 const MAX_NAME_BYTES: usize = 255;
-/// 254 bytes of one-byte labels.
-const MAX_LABELS: usize = 127;
 
 #[cfg(test)]
 mod tests {
@@ -202,7 +147,6 @@ mod tests {
             .chain([0])
             .collect();
         assert_eq!(longest.len(), MAX_NAME_BYTES);
-        assert_eq!(question(&longest).registrable_part(), b"\x01a\x01a\0");
     }
 
     #[test]
@@ -213,44 +157,5 @@ mod tests {
         text.clear();
         write_name_text(b"\0", &mut text);
         assert_eq!(text, b".");
-    }
-
-    #[test]
-    fn registrable_part_is_two_labels_or_four_below_arpa() {
-        assert_eq!(
-            question(b"\x01a\x01b\x02ex\x03org\0").registrable_part(),
-            b"\x02ex\x03org\0"
-        );
-        assert_eq!(question(b"\x03org\0").registrable_part(), b"\x03org\0");
-        assert_eq!(question(b"\0").registrable_part(), b"\0");
-        assert_eq!(
-            question(b"\x011\x012\x013\x0210\x07in-addr\x04arpa\0").registrable_part(),
-            b"\x013\x0210\x07in-addr\x04arpa\0"
-        );
-    }
-
-    #[test]
-    fn refreshes_alternate_between_home_and_another() {
-        let (spread, question) = (Spread::default(), question(b"\x01a\x03org\0"));
-        for threads in [1, 2, 5] {
-            let home = spread.thread(&question, threads);
-            let at = |generation| spread.refreshing_thread(&question, threads, generation);
-            assert!(at(1) != home && at(1) < contexts(threads), "{threads}");
-            assert_eq!((at(0), at(2), at(3), at(255)), (home, home, at(1), at(1)));
-        }
-    }
-
-    #[test]
-    fn neighbours_go_to_the_same_thread_and_zones_spread() {
-        let spread = Spread::default();
-        let mut used = [false; 4];
-        for zone in b'a'..=b'z' {
-            let parent = question(&[2, zone, b'0', 3, b'o', b'r', b'g', 0]);
-            let child = question(&[1, b'x', 2, zone, b'0', 3, b'o', b'r', b'g', 0]);
-            assert_eq!(spread.thread(&parent, 4), spread.thread(&child, 4));
-            used[spread.thread(&parent, 4)] = true;
-        }
-        // 26 zones leaving one of four threads empty by chance: 4 * 0.75^26, about 1 in 440... so ask for three.
-        assert!(used.iter().filter(|used| **used).count() >= 3);
     }
 }

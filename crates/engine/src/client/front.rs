@@ -9,9 +9,9 @@ use rustix::event::epoll;
 use super::bogus_log::BogusLog;
 use super::process::{Body, Process, StartError};
 use super::restart::Restart;
-use super::table::{Asked, Errand, Limits, Table};
+use super::table::{Asked, Bound, Errand, Limits, Purpose, Table};
 use super::timer::Timer;
-use crate::question::{Spread, contexts};
+use crate::spread::{Spread, contexts};
 use crate::wire::MAX_PACKET_BYTES;
 use crate::{EngineOptions, Question, Summary};
 
@@ -68,6 +68,14 @@ pub struct Stats {
     pub joined: u64,
     /// Of these, those refused because a bound was reached.
     pub overloaded: u64,
+    /// Of these, those beyond [`EngineOptions::waiters`].
+    pub shed_waiters: u64,
+    /// Of these, those beyond [`EngineOptions::questions_per_thread`].
+    pub shed_thread: u64,
+    /// Of these, those beyond what one zone may have on a thread: as much as the thread has free.
+    pub shed_zone: u64,
+    /// Of these, refreshes beyond their eighth of a thread.
+    pub shed_refreshes: u64,
     /// Questions the engine answered.
     pub answered: u64,
     /// Of these, those that nobody waited for any longer.
@@ -118,11 +126,23 @@ impl<W> Client<W> {
     /// Asks. The question leaves with the next [`Client::turn`], together with all others asked before it.
     /// If the same is in flight, the waiter joins it. If no engine is there at the moment, it waits for one.
     ///
+    /// A zone may have as many questions in flight on its thread as the thread has places free: one dead zone
+    /// takes half of them at most, two take two thirds, and there is always room for the next. (Unbound lets
+    /// new queries push out older ones after `jostle-timeout`; libunbound's event API can't take a question
+    /// back.) What is shed is the newest question of the fullest zone.
+    ///
     /// # Errors
-    /// [`Overloaded`] when [`EngineOptions::questions_per_thread`] or [`EngineOptions::waiters`] is reached.
+    /// [`Overloaded`] when the zone's share, [`EngineOptions::questions_per_thread`] or
+    /// [`EngineOptions::waiters`] is reached.
     pub fn ask(&mut self, question: Question, waiter: W) -> Result<(), Overloaded<W>> {
-        let thread = self.spread.thread(&question, self.options.threads);
-        self.put(question, waiter, Errand::resolve(thread))
+        let zone = self.spread.zone(&question);
+        let thread = zone.thread(self.options.threads);
+        let errand = Errand {
+            thread,
+            zone,
+            purpose: Purpose::Resolve,
+        };
+        self.put(question, waiter, errand)
     }
 
     /// Asks for an answer newer than the one the caller holds.
@@ -146,11 +166,14 @@ impl<W> Client<W> {
         waiter: W,
     ) -> Result<(), Overloaded<W>> {
         self.stats.refreshes += 1;
-        let threads = self.options.threads;
-        let thread = self
-            .spread
-            .refreshing_thread(&question, threads, generation);
-        self.put(question, waiter, Errand::refresh(thread))
+        let zone = self.spread.zone(&question);
+        let thread = zone.refreshing_thread(self.options.threads, generation);
+        let errand = Errand {
+            thread,
+            zone,
+            purpose: Purpose::Refresh,
+        };
+        self.put(question, waiter, errand)
     }
 
     fn put(&mut self, question: Question, waiter: W, errand: Errand) -> Result<(), Overloaded<W>> {
@@ -158,8 +181,14 @@ impl<W> Client<W> {
         match self.table.ask(question, waiter, errand, Instant::now()) {
             Asked::Joined => self.stats.joined += 1,
             Asked::New(token) => self.send(token),
-            Asked::Overloaded(waiter) => {
+            Asked::Overloaded(waiter, bound) => {
                 self.stats.overloaded += 1;
+                *match bound {
+                    Bound::Waiters => &mut self.stats.shed_waiters,
+                    Bound::Thread => &mut self.stats.shed_thread,
+                    Bound::Zone => &mut self.stats.shed_zone,
+                    Bound::Refreshes => &mut self.stats.shed_refreshes,
+                } += 1;
                 return Err(Overloaded(waiter));
             }
         }

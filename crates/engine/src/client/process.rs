@@ -19,7 +19,7 @@ use rustix::process::{Pid, PidfdFlags};
 use super::link::{Flushed, Link};
 use super::log::LogPipe;
 use super::table::Token;
-use crate::question::contexts;
+use crate::spread::contexts;
 use crate::wire::{MAX_PACKET_BYTES, Request, Start, Verdict};
 use crate::{EngineOptions, Question, Summary};
 

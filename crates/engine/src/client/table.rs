@@ -1,9 +1,11 @@
 //! The questions in flight and who waits for them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use crate::Question;
+use crate::spread::ZoneId;
 
 /// The questions in flight and who waits for them. Bounded: so many questions on each thread, so many waiters.
 ///
@@ -16,6 +18,8 @@ pub(super) struct Table<W> {
     /// The questions that may be joined. Those left with an engine that is being replaced are not in it.
     index: HashMap<Question, Token>,
     per_thread: Vec<Load>,
+    /// Questions of each zone on each thread.
+    zones: HashMap<(usize, ZoneId), usize>,
     waiting: usize,
     limits: Limits,
 }
@@ -31,8 +35,27 @@ struct Load {
 /// Where a question is to go, and what for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Errand {
-    thread: usize,
-    refresh: bool,
+    pub(super) thread: usize,
+    pub(super) zone: ZoneId,
+    pub(super) purpose: Purpose,
+}
+
+/// What a question is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Clients wait.
+    Resolve,
+    /// Nobody should have to wait for it.
+    Refresh,
+}
+
+/// What was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    Waiters,
+    Thread,
+    Zone,
+    Refreshes,
 }
 
 /// The table's bounds.
@@ -50,11 +73,11 @@ pub(super) struct Token(pub(super) u64);
 #[derive(Debug)]
 struct Slot<W> {
     epoch: u32,
-    entry: Option<Entry<W>>,
+    entry: Option<Pending<W>>,
 }
 
 #[derive(Debug)]
-struct Entry<W> {
+struct Pending<W> {
     question: Question,
     waiters: Vec<(Instant, W)>,
     errand: Errand,
@@ -72,7 +95,7 @@ pub(super) enum Asked<W> {
     /// New: to be sent.
     New(Token),
     /// A bound is reached.
-    Overloaded(W),
+    Overloaded(W, Bound),
 }
 
 /// How often a question may be given to an engine: one that makes the engine crash must not do so for ever.
@@ -90,6 +113,7 @@ impl<W> Table<W> {
             vacant: Vec::new(),
             index: HashMap::new(),
             per_thread: vec![Load::default(); threads],
+            zones: HashMap::new(),
             waiting: 0,
             limits,
         }
@@ -103,7 +127,7 @@ impl<W> Table<W> {
         now: Instant,
     ) -> Asked<W> {
         if self.waiting >= self.limits.waiters {
-            return Asked::Overloaded(waiter);
+            return Asked::Overloaded(waiter, Bound::Waiters);
         }
         let deadline = now + self.limits.deadline;
         if let Some(&token) = self.index.get(&question)
@@ -113,13 +137,12 @@ impl<W> Table<W> {
             self.waiting += 1;
             return Asked::Joined;
         }
-        let load = &mut self.per_thread[errand.thread];
-        if !load.takes(errand, &self.limits) {
-            return Asked::Overloaded(waiter);
+        if let Some(bound) = self.bound(errand) {
+            return Asked::Overloaded(waiter, bound);
         }
-        load.add(errand);
+        self.count_in(errand);
         self.waiting += 1;
-        let token = self.insert(Entry {
+        let token = self.insert(Pending {
             question: question.clone(),
             waiters: vec![(deadline, waiter)],
             errand,
@@ -141,7 +164,7 @@ impl<W> Table<W> {
         let entry = slot.entry.take()?;
         slot.epoch = slot.epoch.wrapping_add(1);
         self.vacant.push(index);
-        self.per_thread[entry.errand.thread].remove(entry.errand);
+        self.count_out(entry.errand);
         self.waiting -= entry.waiters.len();
         if self.index.get(&entry.question) == Some(&token) {
             self.index.remove(&entry.question);
@@ -247,7 +270,45 @@ impl<W> Table<W> {
         self.waiting
     }
 
-    fn insert(&mut self, entry: Entry<W>) -> Token {
+    /// What keeps a new question out.
+    fn bound(&self, errand: Errand) -> Option<Bound> {
+        let load = self.per_thread[errand.thread];
+        let places = self.limits.questions_per_thread;
+        let free = places.saturating_sub(load.questions);
+        let of_zone = self.zones.get(&(errand.thread, errand.zone));
+        if free == 0 {
+            Some(Bound::Thread)
+        } else if of_zone.is_some_and(|of_zone| *of_zone >= free) {
+            Some(Bound::Zone)
+        } else if errand.purpose == Purpose::Refresh
+            && load.refreshes >= places.div_ceil(REFRESH_SHARE)
+        {
+            Some(Bound::Refreshes)
+        } else {
+            None
+        }
+    }
+
+    fn count_in(&mut self, errand: Errand) {
+        let load = &mut self.per_thread[errand.thread];
+        load.questions += 1;
+        load.refreshes += usize::from(errand.purpose == Purpose::Refresh);
+        *self.zones.entry((errand.thread, errand.zone)).or_default() += 1;
+    }
+
+    fn count_out(&mut self, errand: Errand) {
+        let load = &mut self.per_thread[errand.thread];
+        load.questions -= 1;
+        load.refreshes -= usize::from(errand.purpose == Purpose::Refresh);
+        if let Entry::Occupied(mut of_zone) = self.zones.entry((errand.thread, errand.zone)) {
+            *of_zone.get_mut() -= 1;
+            if *of_zone.get() == 0 {
+                of_zone.remove();
+            }
+        }
+    }
+
+    fn insert(&mut self, entry: Pending<W>) -> Token {
         if let Some(index) = self.vacant.pop() {
             let slot = &mut self.slots[index as usize];
             slot.entry = Some(entry);
@@ -260,7 +321,7 @@ impl<W> Table<W> {
         Token::new((self.slots.len() - 1) as u32, 0)
     }
 
-    fn entry_mut(&mut self, token: Token) -> Option<&mut Entry<W>> {
+    fn entry_mut(&mut self, token: Token) -> Option<&mut Pending<W>> {
         let (index, epoch) = token.parts();
         self.slots
             .get_mut(index as usize)
@@ -269,48 +330,16 @@ impl<W> Table<W> {
             .as_mut()
     }
 
-    fn entries(&self) -> impl Iterator<Item = &Entry<W>> {
+    fn entries(&self) -> impl Iterator<Item = &Pending<W>> {
         self.slots.iter().filter_map(|slot| slot.entry.as_ref())
     }
 
-    fn tokens(&self, wanted: impl Fn(&Entry<W>) -> bool) -> Vec<Token> {
+    fn tokens(&self, wanted: impl Fn(&Pending<W>) -> bool) -> Vec<Token> {
         let with_index = self.slots.iter().enumerate();
         with_index
             .filter(|(_, slot)| slot.entry.as_ref().is_some_and(&wanted))
             .map(|(index, slot)| Token::new(index as u32, slot.epoch))
             .collect()
-    }
-}
-
-impl Errand {
-    /// A question that clients wait for.
-    pub(super) const fn resolve(thread: usize) -> Self {
-        let refresh = false;
-        Self { thread, refresh }
-    }
-
-    /// A refresh, for which nobody should have to wait.
-    pub(super) const fn refresh(thread: usize) -> Self {
-        let refresh = true;
-        Self { thread, refresh }
-    }
-}
-
-impl Load {
-    fn takes(&self, errand: Errand, limits: &Limits) -> bool {
-        let refreshes = limits.questions_per_thread.div_ceil(REFRESH_SHARE);
-        self.questions < limits.questions_per_thread
-            && !(errand.refresh && self.refreshes >= refreshes)
-    }
-
-    fn add(&mut self, errand: Errand) {
-        self.questions += 1;
-        self.refreshes += usize::from(errand.refresh);
-    }
-
-    fn remove(&mut self, errand: Errand) {
-        self.questions -= 1;
-        self.refreshes -= usize::from(errand.refresh);
     }
 }
 

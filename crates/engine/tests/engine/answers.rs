@@ -45,6 +45,7 @@ pub(crate) fn trials() -> Vec<Trial> {
             "beyond_the_bounds_is_overload",
             beyond_the_bounds_is_overload,
         ),
+        trial("a_dead_zone_leaves_room", a_dead_zone_leaves_room),
         trial(
             "several_threads_share_the_caches",
             several_threads_share_the_caches,
@@ -297,6 +298,24 @@ fn beyond_the_bounds_is_overload() {
     rig.run_until("the answers", |rig| rig.outcomes.len() == 4);
     assert_eq!(rig.client.stats().overloaded, 2);
     assert_eq!(rig.resolve(&question("hold4.example")).rcode, 0);
+}
+
+/// A zone whose servers are dead takes half of the places at most; another zone is answered meanwhile.
+fn a_dead_zone_leaves_room() {
+    let upstream = Upstream::start(ADDRESS);
+    let mut options = options(&upstream.conf());
+    options.questions_per_thread = 64;
+    let mut rig = Rig::start(options);
+    let mut taken = 0;
+    for waiter in 0..1000 {
+        let dead = question(&format!("silent{waiter}.dead.example"));
+        taken += u32::from(rig.ask(&dead, waiter).is_ok());
+    }
+    assert_eq!(taken, 32);
+    let stats = rig.client.stats();
+    assert_eq!((stats.shed_zone, stats.overloaded), (968, 968));
+    rig.ask(&question("www.alive.example"), 2000).unwrap();
+    assert_eq!(rig.outcome(2000).unwrap().rcode, 0);
 }
 
 fn several_threads_share_the_caches() {

@@ -38,7 +38,8 @@ fn an_engine_that_reads_late_gets_every_question() {
     rustix::process::kill_process(pid, Signal::STOP).unwrap();
     let padding = ["x".repeat(60), "y".repeat(60), "z".repeat(60)].join(".");
     for waiter in 0..QUESTIONS {
-        let question = Question::new(&name(&format!("q{waiter}.{padding}.example")), 1, 1).unwrap();
+        let question =
+            Question::new(&name(&format!("q.{padding}.zone{waiter}.example")), 1, 1).unwrap();
         rig.ask(&question, waiter).unwrap();
     }
     rig.client

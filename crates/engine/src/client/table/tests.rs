@@ -1,4 +1,8 @@
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
 use super::*;
+use crate::spread::Spread;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -17,6 +21,29 @@ fn question(letter: u8) -> Question {
     Question::new(&[1, letter, 0], 1, 1).unwrap()
 }
 
+/// A question of a zone of its own.
+fn resolve(thread: usize) -> Errand {
+    static ZONES: AtomicU8 = AtomicU8::new(0);
+    in_zone(ZONES.fetch_add(1, Relaxed), thread)
+}
+
+fn in_zone(letter: u8, thread: usize) -> Errand {
+    Errand {
+        thread,
+        zone: SPREAD.zone(&question(letter)),
+        purpose: Purpose::Resolve,
+    }
+}
+
+fn refresh(thread: usize) -> Errand {
+    Errand {
+        purpose: Purpose::Refresh,
+        ..resolve(thread)
+    }
+}
+
+static SPREAD: LazyLock<Spread> = LazyLock::new(Spread::default);
+
 fn new(asked: Asked<u32>) -> Token {
     match asked {
         Asked::New(token) => token,
@@ -27,48 +54,39 @@ fn new(asked: Asked<u32>) -> Token {
 #[test]
 fn equal_questions_are_joined_and_finish_together() {
     let (mut table, now) = (table(), Instant::now());
-    let token = new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
-    assert_eq!(
-        table.ask(question(b'A'), 2, Errand::resolve(0), now),
-        Asked::Joined
-    );
+    let token = new(table.ask(question(b'a'), 1, resolve(0), now));
+    assert_eq!(table.ask(question(b'A'), 2, resolve(0), now), Asked::Joined);
     assert_eq!(table.finish(token), Some((question(b'a'), vec![1, 2])));
     assert_eq!(table.finish(token), None);
     assert_eq!((table.questions(), table.waiting()), (0, 0));
     // The slot is used again under another token.
-    assert_ne!(
-        new(table.ask(question(b'a'), 3, Errand::resolve(0), now)),
-        token
-    );
+    assert_ne!(new(table.ask(question(b'a'), 3, resolve(0), now)), token);
     assert_eq!(table.finish(token), None);
 }
 
 #[test]
 fn bounds_hold_for_each_thread_and_for_waiters() {
     let (mut table, now) = (table(), Instant::now());
-    new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
-    new(table.ask(question(b'b'), 2, Errand::resolve(0), now));
+    new(table.ask(question(b'a'), 1, resolve(0), now));
+    new(table.ask(question(b'b'), 2, resolve(0), now));
     assert_eq!(
-        table.ask(question(b'c'), 3, Errand::resolve(0), now),
-        Asked::Overloaded(3)
+        table.ask(question(b'c'), 3, resolve(0), now),
+        Asked::Overloaded(3, Bound::Thread)
     );
-    new(table.ask(question(b'c'), 3, Errand::resolve(1), now));
+    new(table.ask(question(b'c'), 3, resolve(1), now));
+    assert_eq!(table.ask(question(b'a'), 4, resolve(0), now), Asked::Joined);
     assert_eq!(
-        table.ask(question(b'a'), 4, Errand::resolve(0), now),
-        Asked::Joined
-    );
-    assert_eq!(
-        table.ask(question(b'a'), 5, Errand::resolve(0), now),
-        Asked::Overloaded(5)
+        table.ask(question(b'a'), 5, resolve(0), now),
+        Asked::Overloaded(5, Bound::Waiters)
     );
 }
 
 #[test]
 fn a_deadline_takes_the_waiter_but_the_question_stays_with_the_engine() {
     let (mut table, now) = (table(), Instant::now());
-    let token = new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
+    let token = new(table.ask(question(b'a'), 1, resolve(0), now));
     table.send(token, 7).unwrap();
-    table.ask(question(b'a'), 2, Errand::resolve(0), now + DEADLINE / 2);
+    table.ask(question(b'a'), 2, resolve(0), now + DEADLINE / 2);
     let mut expired = Vec::new();
     table.expire(now + DEADLINE, |question, waiters| {
         expired.push((question.clone(), waiters));
@@ -77,7 +95,7 @@ fn a_deadline_takes_the_waiter_but_the_question_stays_with_the_engine() {
     table.expire(now + DEADLINE * 2, |_, waiters| assert_eq!(waiters, [2]));
     assert_eq!((table.questions(), table.waiting()), (1, 0));
     assert_eq!(
-        table.ask(question(b'a'), 3, Errand::resolve(0), now + DEADLINE * 2),
+        table.ask(question(b'a'), 3, resolve(0), now + DEADLINE * 2),
         Asked::Joined
     );
     table.expire(now + DEADLINE * 3, |_, waiters| assert_eq!(waiters, [3]));
@@ -89,7 +107,7 @@ fn a_deadline_takes_the_waiter_but_the_question_stays_with_the_engine() {
 #[test]
 fn a_question_that_never_reached_an_engine_goes_with_its_last_waiter() {
     let (mut table, now) = (table(), Instant::now());
-    new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
+    new(table.ask(question(b'a'), 1, resolve(0), now));
     table.expire(now + DEADLINE, |_, waiters| assert_eq!(waiters, [1]));
     assert_eq!(table.questions(), 0);
 }
@@ -97,8 +115,8 @@ fn a_question_that_never_reached_an_engine_goes_with_its_last_waiter() {
 #[test]
 fn a_lost_engine_s_questions_are_sent_again_but_not_for_ever() {
     let (mut table, now) = (table(), Instant::now());
-    let token = new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
-    let other = new(table.ask(question(b'b'), 2, Errand::resolve(0), now));
+    let token = new(table.ask(question(b'a'), 1, resolve(0), now));
+    let other = new(table.ask(question(b'b'), 2, resolve(0), now));
     table.send(other, 99).unwrap();
     for engine in 1..MAX_SENDS {
         table.send(token, u32::from(engine)).unwrap();
@@ -113,15 +131,12 @@ fn a_lost_engine_s_questions_are_sent_again_but_not_for_ever() {
 #[test]
 fn what_an_engine_under_replacement_has_is_not_joined() {
     let (mut table, now) = (table(), Instant::now());
-    let old = new(table.ask(question(b'a'), 1, Errand::resolve(0), now));
+    let old = new(table.ask(question(b'a'), 1, resolve(0), now));
     table.send(old, 1).unwrap();
     table.stop_joining(1);
-    let fresh = new(table.ask(question(b'a'), 2, Errand::resolve(0), now));
+    let fresh = new(table.ask(question(b'a'), 2, resolve(0), now));
     assert_eq!(table.finish(old), Some((question(b'a'), vec![1])));
-    assert_eq!(
-        table.ask(question(b'a'), 3, Errand::resolve(0), now),
-        Asked::Joined
-    );
+    assert_eq!(table.ask(question(b'a'), 3, resolve(0), now), Asked::Joined);
     assert_eq!(table.finish(fresh), Some((question(b'a'), vec![2, 3])));
 }
 
@@ -134,19 +149,57 @@ fn refreshes_take_only_their_share_and_are_joined() {
         deadline: DEADLINE,
     };
     let mut table = Table::new(2, limits);
-    let refresh = Errand::refresh(0);
-    let first = new(table.ask(question(b'a'), 1, refresh, now));
-    new(table.ask(question(b'b'), 2, refresh, now));
+    let here = refresh(0);
+    let first = new(table.ask(question(b'a'), 1, here, now));
+    new(table.ask(question(b'b'), 2, here, now));
     assert_eq!(
-        table.ask(question(b'c'), 3, refresh, now),
-        Asked::Overloaded(3)
+        table.ask(question(b'c'), 3, here, now),
+        Asked::Overloaded(3, Bound::Refreshes)
     );
-    new(table.ask(question(b'c'), 3, Errand::refresh(1), now));
+    new(table.ask(question(b'c'), 3, refresh(1), now));
     // A client that asks meanwhile gets the refresh's answer, and a refresh a client's.
-    let joined = table.ask(question(b'a'), 4, Errand::resolve(0), now);
+    let joined = table.ask(question(b'a'), 4, resolve(0), now);
     assert_eq!(joined, Asked::Joined);
-    new(table.ask(question(b'd'), 5, Errand::resolve(0), now));
-    assert_eq!(table.ask(question(b'd'), 6, refresh, now), Asked::Joined);
+    new(table.ask(question(b'd'), 5, resolve(0), now));
+    assert_eq!(table.ask(question(b'd'), 6, here, now), Asked::Joined);
     assert_eq!(table.finish(first), Some((question(b'a'), vec![1, 4])));
-    new(table.ask(question(b'e'), 7, refresh, now));
+    new(table.ask(question(b'e'), 7, here, now));
+}
+
+/// One dead zone leaves half of the places, two leave a third, and a zone without any always gets one.
+#[test]
+fn a_zone_may_have_what_is_free() {
+    let now = Instant::now();
+    let limits = Limits {
+        questions_per_thread: 90,
+        waiters: 1000,
+        deadline: DEADLINE,
+    };
+    let mut table = Table::new(1, limits);
+    let mut names = 0_u32;
+    let mut fill = |table: &mut Table<u32>, zone: u8| {
+        let mut taken = 0;
+        loop {
+            names += 1;
+            let name: Vec<u8> = [&[4], &names.to_be_bytes()[..], &[0]].concat();
+            let question = Question::new(&name, 1, 1).unwrap();
+            match table.ask(question, names, in_zone(zone, 0), now) {
+                Asked::New(_) => taken += 1,
+                Asked::Overloaded(_, bound) => break (taken, bound),
+                Asked::Joined => panic!("each name is new"),
+            }
+        }
+    };
+    assert_eq!(fill(&mut table, b'a'), (45, Bound::Zone));
+    assert_eq!(fill(&mut table, b'b'), (23, Bound::Zone));
+    assert_eq!(fill(&mut table, b'a'), (0, Bound::Zone));
+    for zone in b'c'..=b'f' {
+        assert!(fill(&mut table, zone).0 >= 1);
+    }
+    // Room comes back with the answers.
+    for token in table.tokens(|_| true) {
+        table.finish(token);
+    }
+    assert!(table.zones.is_empty());
+    assert_eq!(fill(&mut table, b'b'), (45, Bound::Zone));
 }

@@ -1,7 +1,7 @@
 //! The recursive engine: libunbound in a process of its own.
 //!
 //! ```text
-//!   the server                                   `sluicegate engine`, no privileges needed
+//!   the server                                   `sluicegate engine`, walled in
 //!   Client<W> --- control socket (stdin) -------> child_main: configuration, READY or REFUSED
 //!     lane 0 ---- thread socket 0 --------------> thread 0: one libunbound context, one event loop
 //!     lane 1 ---- thread socket 1 --------------> thread 1: ...
@@ -25,6 +25,7 @@ mod options;
 mod outcome;
 mod question;
 mod reactor;
+mod sandbox;
 mod spread;
 mod wire;
 
@@ -34,4 +35,5 @@ pub use ffi::version;
 pub use options::{EngineOptions, Heartbeat};
 pub use outcome::{Answer, Failure, Outcome, Security};
 pub use question::{NameError, Question};
+pub use sandbox::{Sandbox, SandboxError, Walls};
 pub use wire::Summary;

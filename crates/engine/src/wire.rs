@@ -90,6 +90,8 @@ pub struct Summary {
     pub outgoing_range: u64,
     /// Descriptors the process may open.
     pub open_files: u64,
+    /// The limit of the process's private memory, in bytes.
+    pub memory_bytes: u64,
     /// `val-log-level`.
     pub val_log_level: u64,
     /// What libunbound said while it read the configuration: warnings, one to a line.
@@ -279,12 +281,23 @@ impl Verdict {
 }
 
 impl Summary {
-    fn numbers(&self) -> [u64; 8] {
+    /// Adds warnings to what is told.
+    pub(crate) fn add_notes(&mut self, warnings: &[&str]) {
+        for warning in warnings {
+            if !self.notes.is_empty() {
+                self.notes.push('\n');
+            }
+            self.notes.push_str("warning: ");
+            self.notes.push_str(warning);
+        }
+    }
+
+    fn numbers(&self) -> [u64; 9] {
         let mut copy = self.clone();
         copy.numbers_mut().map(|number| *number)
     }
 
-    fn numbers_mut(&mut self) -> [&mut u64; 8] {
+    fn numbers_mut(&mut self) -> [&mut u64; 9] {
         [
             &mut self.message_cache_bytes,
             &mut self.rrset_cache_bytes,
@@ -294,6 +307,7 @@ impl Summary {
             &mut self.outgoing_range,
             &mut self.open_files,
             &mut self.val_log_level,
+            &mut self.memory_bytes,
         ]
     }
 }

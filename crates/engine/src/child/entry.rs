@@ -9,9 +9,11 @@ use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Resource, Rlimit, Signal};
 
 use super::setup::{self, SetupError};
+use super::share;
 use super::worker::Worker;
 use crate::ffi;
-use crate::wire::Verdict;
+use crate::sandbox::Sandbox;
+use crate::wire::{Summary, Verdict};
 
 /// The whole life of the engine process: to be called first thing in `main`, before anything is opened or
 /// started, when the program is run as [`crate::EngineOptions::arguments`] say.
@@ -42,7 +44,7 @@ fn run() -> Result<(), SetupError> {
 
     let start = setup::receive_start(&control)?;
     let limit = start.wanted.questions_per_thread;
-    let (contexts, summary) = match setup::contexts(&start, open_files) {
+    let (contexts, mut summary) = match setup::contexts(&start, open_files) {
         Ok(made) => made,
         Err(SetupError::Refused { line, message }) => {
             send(&control, &Verdict::Refused { line, message })?;
@@ -54,6 +56,10 @@ fn run() -> Result<(), SetupError> {
     for (context, socket) in contexts.into_iter().zip(start.sockets) {
         workers.push(Worker::new(context, socket, limit)?);
     }
+    // Everything is open and read; from here on bytes of the Internet come in.
+    let walls = sandbox(&summary, workers.len(), limit).enter()?;
+    summary.memory_bytes = walls.memory_bytes;
+    summary.add_notes(&walls.missing);
     for (number, worker) in workers.into_iter().enumerate() {
         thread::Builder::new()
             .name(format!("engine-{number}"))
@@ -62,6 +68,13 @@ fn run() -> Result<(), SetupError> {
     send(&control, &Verdict::Ready(summary))?;
     wait_for_the_end(&control);
     Ok(())
+}
+
+fn sandbox(summary: &Summary, contexts: usize, questions_per_thread: u32) -> Sandbox {
+    Sandbox {
+        writable: Vec::new(),
+        memory_bytes: share::memory_bytes(summary, contexts as u64, questions_per_thread.into()),
+    }
 }
 
 /// A thread that ends, by an error or a panic, ends the process: the parent starts a whole one.

@@ -12,6 +12,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use super::share::{Share, divide, number};
 use crate::EngineOptions;
 use crate::ffi::{Context, ContextError};
+use crate::sandbox::SandboxError;
 use crate::wire::{self, Garbled, Summary};
 
 /// What the parent wants.
@@ -35,6 +36,8 @@ pub(super) enum SetupError {
     Garbled(#[from] Garbled),
     #[error(transparent)]
     Context(#[from] ContextError),
+    #[error("sandbox: {0}")]
+    Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]

@@ -99,6 +99,31 @@ pub(super) fn divide(
     Ok(wanted)
 }
 
+/// How much private memory the contexts may come to need: full caches, a question in every place, and what a
+/// thread needs anyway. Only an error or an attack needs more.
+pub(super) fn memory_bytes(summary: &Summary, contexts: u64, questions_per_thread: u64) -> u64 {
+    let caches = summary.message_cache_bytes
+        + summary.rrset_cache_bytes
+        + summary.key_cache_bytes
+        + summary.negative_cache_bytes
+        + summary.infra_hosts.saturating_mul(HOST_BYTES);
+    let thread = caches
+        .saturating_mul(2) // what the allocator loses between the entries
+        .saturating_add(questions_per_thread.saturating_mul(QUESTION_BYTES))
+        .saturating_add(summary.outgoing_range.saturating_mul(SOCKET_BYTES))
+        .saturating_add(THREAD_BYTES);
+    contexts.saturating_mul(thread)
+}
+
+/// An entry of the infrastructure cache.
+const HOST_BYTES: u64 = 1 << 10;
+/// A question in flight with those it led to: libunbound takes memory for each in pieces of 8 KiB.
+const QUESTION_BYTES: u64 = 96 << 10;
+/// A UDP socket to an upstream, as libunbound keeps it.
+const SOCKET_BYTES: u64 = 1 << 10;
+/// Stack, buffers, answers on their way.
+const THREAD_BYTES: u64 = 32 << 20;
+
 /// How many UDP sockets to upstreams a context with so many files may open.
 fn upstream_sockets(files: u64, streams: u64) -> u64 {
     files.saturating_sub(OTHER_FILES + streams).max(1)

@@ -210,8 +210,9 @@ impl<W> Client<W> {
         };
         match process.read_verdict(now) {
             Some(Ok(summary)) => {
-                for note in summary.notes.lines() {
-                    log::emit(note);
+                // Once, not with every restart.
+                if summary.notes != self.summary.notes {
+                    summary.notes.lines().for_each(log::emit);
                 }
                 tracing::info!(
                     pid = process.pid(),
@@ -221,6 +222,7 @@ impl<W> Client<W> {
                     rrset_cache_bytes_per_thread = summary.rrset_cache_bytes,
                     key_cache_bytes_per_thread = summary.key_cache_bytes,
                     outgoing_range_per_thread = summary.outgoing_range,
+                    memory_limit_bytes = summary.memory_bytes,
                     "engine ready"
                 );
                 self.summary = summary;

@@ -14,6 +14,7 @@ mod rig;
 mod signed;
 mod speed;
 mod upstream;
+mod walls;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some(rig::AS_ENGINE) => return sluicegate_engine::child_main(),
         Some(deaths::AS_PARENT) => deaths::parent_to_be_killed(),
+        Some(walls::AS_PRISONER) => walls::prisoner_main(),
         _ => {}
     }
     let trials = [
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         flow::trials(),
         signed::trials(),
         speed::trials(),
+        walls::trials(),
     ];
     let trials = trials.into_iter().flatten().collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -4,7 +4,7 @@ NEXTEST_VERSION := 0.9.143
 DENY_VERSION    := 0.20.2
 LOOM            := RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 
-.PHONY: run deps build test check lint deny loom doctest gate bench fuzz help
+.PHONY: run world deps build test check lint deny loom doctest gate bench fuzz help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -13,6 +13,12 @@ run: ## a server on AF_XDP in network namespaces, asked for real (root; DEMO_SEC
 	@scripts/deps.sh build
 	@cargo build --release --package sluicegate
 	@target/release/sluicegate demo
+
+world: ## an Internet of its own to play with: a root, good zones and bad ones, Sluicegate resolving in it (root)
+	@scripts/deps.sh test
+	@scripts/peers.sh
+	@cargo build --release --package sluicegate --package sluicegate-lab --bin sluicegate --bin lab-world
+	@target/release/lab-world
 
 deps: ## the Debian packages that building and testing need (root), and the peers
 	@scripts/deps.sh test

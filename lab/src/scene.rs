@@ -80,15 +80,22 @@ impl fmt::Display for Path {
     }
 }
 
+/// A client's host beside the server's, joined by [`LINK`] with `queues` RX and TX queues, both addressed.
+pub fn client_beside(server: &Netns, queues: u32) -> Result<Netns> {
+    let client = Netns::new()?;
+    let (near, far) = veth_pair(server, LINK, &client, LINK, queues)?;
+    near.add_address(&format!("{SERVER_V4}/24"))?;
+    near.add_address(&format!("{SERVER_V6}/64"))?;
+    far.add_address(&format!("{CLIENT_V4}/24"))?;
+    far.add_address(&format!("{CLIENT_V6}/64"))?;
+    Ok(client)
+}
+
 impl Scene {
     /// Builds the scene with `queues` RX and TX queues on the client's link.
     pub fn new(queues: u32) -> Result<Self> {
-        let [client, server, behind] = [Netns::new()?, Netns::new()?, Netns::new()?];
-        let (near, far) = veth_pair(&server, LINK, &client, LINK, queues)?;
-        near.add_address(&format!("{SERVER_V4}/24"))?;
-        near.add_address(&format!("{SERVER_V6}/64"))?;
-        far.add_address(&format!("{CLIENT_V4}/24"))?;
-        far.add_address(&format!("{CLIENT_V6}/64"))?;
+        let [server, behind] = [Netns::new()?, Netns::new()?];
+        let client = client_beside(&server, queues)?;
         let (near, far) = veth_pair(&server, "eth1", &behind, "eth0", 1)?;
         near.add_address("198.51.100.1/24")?;
         far.add_address("198.51.100.53/24")?;

@@ -129,6 +129,36 @@ impl Message {
         self
     }
 
+    /// The message in wire form, without compression; the OPT record comes last.
+    pub fn build(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(512);
+        let count = |length: usize| u16::try_from(length).expect("sections of a test are short");
+        let additional = self.additional.len() + usize::from(self.edns.is_some());
+        for word in [
+            self.id,
+            self.flags,
+            count(self.questions.len()),
+            count(self.answer.len()),
+            count(self.authority.len()),
+            count(additional),
+        ] {
+            bytes.extend_from_slice(&word.to_be_bytes());
+        }
+        for (name, qtype, qclass) in &self.questions {
+            bytes.extend_from_slice(name);
+            bytes.extend_from_slice(&qtype.to_be_bytes());
+            bytes.extend_from_slice(&qclass.to_be_bytes());
+        }
+        let sections = [&self.answer, &self.authority, &self.additional];
+        for record in sections.into_iter().flatten() {
+            record.write(&mut bytes);
+        }
+        if let Some(edns) = &self.edns {
+            edns.record().write(&mut bytes);
+        }
+        bytes
+    }
+
     /// The TTLs of all records in seconds, in the message's order.
     pub fn ttls(&self) -> Vec<u32> {
         let sections = [&self.answer, &self.authority, &self.additional];
@@ -161,6 +191,32 @@ impl Message {
             options: record.rdata,
         });
         Ok(())
+    }
+}
+
+impl Record {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.name);
+        bytes.extend_from_slice(&self.rtype.to_be_bytes());
+        bytes.extend_from_slice(&self.class.to_be_bytes());
+        bytes.extend_from_slice(&self.ttl_secs.to_be_bytes());
+        let length = u16::try_from(self.rdata.len()).expect("an RDATA of a test is short");
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(&self.rdata);
+    }
+}
+
+impl Edns {
+    /// The OPT record that says this (RFC 6891, 6.1.2).
+    fn record(&self) -> Record {
+        let flags = u8::from(self.dnssec_ok) << 7;
+        Record {
+            name: vec![0],
+            rtype: rtype::OPT,
+            class: self.udp_size,
+            ttl_secs: u32::from_be_bytes([self.extended_rcode, self.version, flags, 0]),
+            rdata: self.options.clone(),
+        }
     }
 }
 

@@ -1,47 +1,48 @@
 use std::fmt::Write;
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 
+use super::place::Place;
 use super::signer::file_name;
 use crate::netns::{Netns, Process};
 use crate::peers;
 
 /// A Knot DNS that serves the zones of one level of delegation.
 pub(super) struct Authority {
-    _process: Process,
+    process: Process,
 }
 
 /// How long it may take to start on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 impl Authority {
-    /// Serves `zones`, whose files are in `dir`, on `addresses` of the namespace, and waits until it does.
-    pub(super) fn start(
-        netns: &Netns,
-        dir: &Path,
-        name: &str,
-        zones: &[&str],
-        addresses: &[Ipv4Addr],
-    ) -> Result<Self> {
+    /// Serves the zones of `places`, whose files are in `dir`, on their addresses in the namespace.
+    pub(super) fn start(netns: &Netns, dir: &Path, name: &str, places: &[&Place]) -> Result<Self> {
         let own = dir.join(name);
         fs::create_dir(&own)?;
         let conf = own.join("knot.conf");
-        fs::write(&conf, configuration(dir, &own, zones, addresses))?;
+        fs::write(&conf, configuration(dir, &own, places))?;
         let mut command = peers::command("knotd")?;
         command.arg("-c").arg(&conf);
         let process = netns.spawn(&command)?;
-        process.wait_for_line("server started", START_LIMIT)?;
-        Ok(Self { _process: process })
+        Ok(Self { process })
+    }
+
+    /// Waits until it answers.
+    pub(super) fn wait_until_ready(&self) -> Result<()> {
+        self.process.wait_for_line("server started", START_LIMIT)?;
+        Ok(())
     }
 }
 
-fn configuration(dir: &Path, own: &Path, zones: &[&str], addresses: &[Ipv4Addr]) -> String {
-    let listen: Vec<_> = addresses
-        .iter()
+fn configuration(dir: &Path, own: &Path, places: &[&Place]) -> String {
+    let servers = places.iter().flat_map(|place| place.name_servers());
+    let listen: Vec<_> = servers
+        .filter(|server| server.manners.knows_zone())
+        .flat_map(|server| server.behind)
         .map(|address| format!("{address}@53"))
         .collect();
     let mut text = format!(
@@ -55,8 +56,9 @@ fn configuration(dir: &Path, own: &Path, zones: &[&str], addresses: &[Ipv4Addr])
         dir.display(),
         own = own.display()
     );
-    for zone in zones {
-        let _ = writeln!(text, "  - domain: {zone}\n    file: {}", file_name(zone));
+    for place in places {
+        let name = &place.zone.name;
+        let _ = writeln!(text, "  - domain: {name}\n    file: {}", file_name(name));
     }
     text
 }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -7,29 +6,24 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
+use super::Zone;
 use super::authority::Authority;
+use super::front::Front;
+use super::place::{Place, ROUTES, by_level, settle};
 use super::signer::Signer;
-use super::zone::{Zone, apex, delegation};
 use crate::netns::{Netns, veth_pair};
 use crate::private_dir::PrivateDir;
 
 /// The world, running. It ends with the value.
 pub struct World {
     // Fields are dropped in this order: the servers before their namespace and files.
+    fronts: Vec<(String, Front)>,
     _authorities: Vec<Authority>,
     netns: Netns,
     dir: PrivateDir,
     places: Vec<Place>,
     trust_anchor: PathBuf,
     joined: AtomicU8,
-}
-
-/// A zone and where it is.
-struct Place {
-    zone: Zone,
-    /// How many zones stand above it.
-    level: u8,
-    address: Ipv4Addr,
 }
 
 impl World {
@@ -41,22 +35,18 @@ impl World {
         let places = settle(zones)?;
         let dir = PrivateDir::new()?;
         let trust_anchor = generate(&dir.path, &places)?;
-        let netns = Netns::new()?;
-        // All addresses of the world are here, without adding each.
-        netns.ip("route add local 10.53.0.0/16 dev lo")?;
+        let netns = land()?;
         let mut authorities = Vec::new();
         for (level, inhabitants) in by_level(&places) {
-            let names: Vec<_> = inhabitants
-                .iter()
-                .map(|place| place.zone.name.as_str())
-                .collect();
-            let addresses: Vec<_> = inhabitants.iter().map(|place| place.address).collect();
             let name = format!("level{level}");
-            authorities.push(Authority::start(
-                &netns, &dir.path, &name, &names, &addresses,
-            )?);
+            authorities.push(Authority::start(&netns, &dir.path, &name, &inhabitants)?);
+        }
+        let fronts = fronts(&netns, &places)?;
+        for authority in &authorities {
+            authority.wait_until_ready()?;
         }
         Ok(Self {
+            fronts,
             _authorities: authorities,
             netns,
             dir,
@@ -78,17 +68,33 @@ impl World {
         let (near, far) = veth_pair(host, interface, &self.netns, &format!("host{number}"), 1)?;
         near.add_address(&format!("10.52.{number}.2/24"))?;
         far.add_address(&format!("10.52.{number}.1/24"))?;
+        near.add_address(&format!("fd52:{number}::2/64"))?;
+        far.add_address(&format!("fd52:{number}::1/64"))?;
         host.ip(&format!("route add default via 10.52.{number}.1"))?;
+        host.ip(&format!("-6 route add default via fd52:{number}::1"))?;
         Ok(())
     }
 
     /// The lines of an `unbound.conf` that make a resolver live in this world; they begin a `server:` clause.
+    ///
+    /// The world has a reverse zone for the documentation's IPv6 prefix, which resolvers keep empty by default.
     pub fn resolver_conf(&self) -> String {
         format!(
-            "server:\n  root-hints: \"{}\"\n  trust-anchor-file: \"{}\"\n  module-config: \"validator iterator\"\n",
+            "server:\n  root-hints: \"{}\"\n  trust-anchor-file: \"{}\"\n  module-config: \"validator iterator\"\n  \
+             local-zone: \"8.b.d.0.1.0.0.2.ip6.arpa.\" nodefault\n",
             self.root_hints().display(),
             self.trust_anchor.display()
         )
+    }
+
+    /// A folder for files that end with the world.
+    pub fn dir(&self) -> &Path {
+        &self.dir.path
+    }
+
+    /// How many zones there are.
+    pub fn zones(&self) -> usize {
+        self.places.len()
     }
 
     /// The file with the root's name servers.
@@ -101,40 +107,55 @@ impl World {
         &self.trust_anchor
     }
 
-    /// The address of the server of a zone.
+    /// The address of the first server of a zone.
     pub fn address(&self, zone: &str) -> Option<Ipv4Addr> {
         let place = self.places.iter().find(|place| place.zone.name == zone)?;
-        Some(place.address)
+        Some(place.address())
     }
-}
 
-/// Gives each zone its level and its address, 10.53.LEVEL.N.
-fn settle(zones: Vec<Zone>) -> Result<Vec<Place>> {
-    let root = zones.first().context("a world has zones")?;
-    ensure!(root.name == ".", "the first zone is {}", root.name);
-    let mut places: Vec<Place> = Vec::with_capacity(zones.len());
-    let names: Vec<Zone> = zones.clone();
-    for (number, zone) in zones.into_iter().enumerate() {
-        let above = names
+    /// How many queries have come to those servers of a zone that don't just behave ([`super::Manners::Watched`] is
+    /// enough).
+    pub fn queries(&self, zone: &str) -> u64 {
+        self.fronts
             .iter()
-            .filter(|other| other.name != zone.name && other.holds(&zone.name));
-        let level = u8::try_from(above.count()).context("too many levels")?;
-        let number = u8::try_from(number + 1).context("at most 254 zones")?;
-        places.push(Place {
-            zone,
-            level,
-            address: Ipv4Addr::new(10, 53, level, number),
-        });
+            .filter(|(name, _)| name == zone)
+            .map(|(_, front)| front.queries())
+            .sum()
     }
-    Ok(places)
 }
 
-fn by_level(places: &[Place]) -> BTreeMap<u8, Vec<&Place>> {
-    let mut levels: BTreeMap<u8, Vec<&Place>> = BTreeMap::new();
-    for place in places {
-        levels.entry(place.level).or_default().push(place);
+impl Drop for World {
+    fn drop(&mut self) {
+        // All at once, so that not each waits for its own end.
+        for (_, front) in &self.fronts {
+            front.stop();
+        }
     }
-    levels
+}
+
+/// A host that has all addresses of the world, without adding each.
+fn land() -> Result<Netns> {
+    let netns = Netns::new()?;
+    for route in ROUTES {
+        let family = if route.contains(':') { "-6 " } else { "" };
+        netns.ip(&format!("{family}route add local {route} dev lo"))?;
+    }
+    netns.sysctl("net/ipv6/ip_nonlocal_bind", "1")?;
+    Ok(netns)
+}
+
+fn fronts(netns: &Netns, places: &[Place]) -> Result<Vec<(String, Front)>> {
+    let mut fronts = Vec::new();
+    for place in places {
+        for server in place.name_servers() {
+            let pairs = server.addresses.iter().zip(&server.behind);
+            for (address, behind) in pairs.filter(|_| server.manners.needs_front()) {
+                let front = Front::start(netns, *address, *behind, server.manners)?;
+                fronts.push((place.zone.name.clone(), front));
+            }
+        }
+    }
+    Ok(fronts)
 }
 
 /// Writes all zone files, children before parents, since a parent holds its children's DS; returns the root's key file.
@@ -147,24 +168,20 @@ fn generate(dir: &Path, places: &[Place]) -> Result<PathBuf> {
             root_key = key?;
         }
     }
-    fs::write(
-        dir.join("root.hints"),
-        format!(". 3600 NS ns.\nns. 3600 A {}\n", places[0].address),
-    )?;
+    let root = &places[0];
+    let hints = root.referral();
+    fs::write(dir.join("root.hints"), hints)?;
     root_key.context("the root is signed")
 }
 
 fn write_zone(signer: &Signer<'_>, place: &Place, places: &[Place]) -> Result<Option<PathBuf>> {
-    let mut text = apex(&place.zone, place.address);
+    let mut text = place.apex();
     let children = places
         .iter()
         .filter(|child| child.level == place.level + 1 && place.zone.holds(&child.zone.name));
     for child in children {
-        let ds = match child.zone.signing {
-            Some(_) => signer.ds(&child.zone)?,
-            None => String::new(),
-        };
-        text.push_str(&delegation(&child.zone, child.address, &ds));
+        text.push_str(&child.referral());
+        text.push_str(&signer.ds(&child.zone)?);
     }
     signer
         .write(&place.zone, &text)

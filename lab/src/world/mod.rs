@@ -2,7 +2,7 @@
 //! hints, for resolvers under test.
 //!
 //! - [`Zone`]: what a zone holds, how it is signed, what its parent says of it and how its server behaves;
-//! - [`zones`]: the zones of the usual world;
+//! - [`zones()`]: the zones of the usual world;
 //! - [`World`]: all that running: zones signed by BIND's `dnssec-signzone` and served by Knot DNS, one process for each
 //!   level of delegation so that nobody can answer for its children, and our own [`Manners`] in front of the servers that
 //!   misbehave.
@@ -21,11 +21,15 @@
 //! ```
 
 mod authority;
+mod front;
 mod internet;
+mod manners;
+mod place;
 mod signer;
 mod zone;
 mod zones;
 
 pub use internet::World;
-pub use zone::{Algorithm, Denial, Period, Signing, Zone};
+pub use manners::{FORGED, Manners};
+pub use zone::{Algorithm, Denial, Ds, Family, Period, Signing, Zone};
 pub use zones::zones;

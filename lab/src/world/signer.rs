@@ -2,9 +2,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-use super::zone::{Algorithm, Denial, Period, Signing, Zone};
+use super::zone::{Algorithm, Denial, Ds, Period, Signing, Zone};
 use crate::peers;
 
 /// Makes keys and signs zones with BIND's tools, all in one folder.
@@ -17,9 +17,8 @@ impl<'d> Signer<'d> {
         Self { dir }
     }
 
-    /// Writes the zone file `text`, signed if the zone is. The zone's DS records are left in [`Self::ds`].
-    ///
-    /// Returns the key file of the key that the parent vouches for.
+    /// Writes the zone file `text`, signed if the zone is, and then tampers with it, if the zone wants that. Returns the
+    /// file of the zone's key.
     pub(super) fn write(&self, zone: &Zone, text: &str) -> Result<Option<PathBuf>> {
         let file = self.dir.join(file_name(&zone.name));
         let Some(signing) = zone.signing else {
@@ -34,13 +33,35 @@ impl<'d> Signer<'d> {
             format!("{text}$INCLUDE {}\n", key_file.display()),
         )?;
         self.sign(zone, signing, &unsigned, &key)?;
+        if let Some((from, to)) = &zone.tampering {
+            let text = fs::read_to_string(&file)?;
+            ensure!(text.contains(from), "no {from:?} to be tampered with");
+            fs::write(&file, text.replace(from, to))?;
+        }
         Ok(Some(key_file))
     }
 
-    /// The DS records of a signed zone, once it has been written.
+    /// What the parent of a zone that has been written says of its keys.
     pub(super) fn ds(&self, zone: &Zone) -> Result<String> {
+        if zone.signing.is_none() || zone.ds == Ds::Missing {
+            return Ok(String::new());
+        }
         let file = self.dir.join(format!("dsset-{}", zone.name));
-        fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))
+        let right =
+            fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let fields: Vec<&str> = right.split_whitespace().collect();
+        let [owner, "IN", "DS", tag, algorithm, kind, digest @ ..] = &fields[..] else {
+            bail!("no DS record: {right}");
+        };
+        let digest = digest.concat();
+        Ok(match zone.ds {
+            Ds::Wrong => {
+                let digest = digest.replace(['0', '1'], "2");
+                format!("{owner} 3600 DS {tag} {algorithm} {kind} {digest}\n")
+            }
+            Ds::Unknown => format!("{owner} 3600 DS {tag} {PRIVATE_ALGORITHM} {kind} {digest}\n"),
+            _ => format!("{owner} 3600 DS {tag} {algorithm} {kind} {digest}\n"),
+        })
     }
 
     fn key(&self, zone: &Zone, signing: Signing) -> Result<String> {
@@ -61,7 +82,7 @@ impl<'d> Signer<'d> {
         let (start, end) = match signing.period {
             Period::Now => ("now-3600", "now+2592000"),
             Period::Past => ("now-2592000", "now-604800"),
-            Period::Future => ("now+86400", "now+2592000"),
+            Period::Future => ("now+864000", "now+2592000"),
         };
         command.args(["-s", start, "-e", end]);
         match signing.denial {
@@ -83,6 +104,9 @@ impl<'d> Signer<'d> {
         Ok(command)
     }
 }
+
+/// Nobody's algorithm: private use is 253 and 254, 252 is reserved (IANA registry of DNSSEC algorithms).
+const PRIVATE_ALGORITHM: u8 = 252;
 
 /// The name of a zone's file.
 pub(super) fn file_name(zone: &str) -> String {

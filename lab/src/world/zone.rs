@@ -1,16 +1,25 @@
-use std::fmt::Write;
-use std::net::Ipv4Addr;
+use super::Manners;
 
-/// A zone of the world. Made with [`Zone::new`] and the methods that say how it differs from a plain, unsigned one.
+/// A zone of the world. Made with [`Zone::new`] and the methods that say how it differs from a plain one.
 #[derive(Clone, Debug)]
 pub struct Zone {
     /// Its name, with a dot at the end.
     pub name: String,
     /// Its records in presentation format, relative to its name; without SOA, name servers, keys and delegations, which
-    /// the generator adds.
+    /// the generator adds. `<ZONE>` stands for the IPv4 address of that zone's first server.
     pub records: String,
     /// How it is signed, if it is.
     pub signing: Option<Signing>,
+    /// What its parent says of its keys.
+    pub ds: Ds,
+    /// A text of the signed zone and what it is changed to, so that a signature fails.
+    pub tampering: Option<(String, String)>,
+    /// How its name servers behave: `ns`, `ns2` and so on below its name.
+    pub servers: Vec<Manners>,
+    /// A name elsewhere instead of `ns`: whose owner has to give it the address of this zone.
+    pub name_server: Option<String>,
+    /// How its name servers can be reached.
+    pub family: Family,
 }
 
 /// How a zone is signed.
@@ -55,22 +64,46 @@ pub enum Period {
     Now,
     /// Not any more, for a week.
     Past,
-    /// Not before tomorrow.
+    /// Not for ten days: validators forgive clocks that are a day off.
     Future,
 }
 
-/// TTL of everything the generator writes, in seconds.
-const TTL_SECS: u32 = 3600;
-/// TTL of negative answers, in seconds.
-const NEGATIVE_TTL_SECS: u32 = 900;
+/// What a parent says of the keys of a signed zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ds {
+    /// The truth.
+    Right,
+    /// Nothing: a signed island in an unsigned sea.
+    Missing,
+    /// The digest of another key.
+    Wrong,
+    /// A key of an algorithm that nobody knows (private use, RFC 4034, A.1.1).
+    Unknown,
+}
+
+/// How a zone's servers can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Over IPv4.
+    V4,
+    /// Over IPv6.
+    V6,
+    /// Over both.
+    Both,
+}
 
 impl Zone {
-    /// An unsigned zone with these records; one name server, which behaves.
+    /// An unsigned zone with these records; one name server, which behaves, over IPv4.
     pub fn new(name: &str, records: &str) -> Self {
         Self {
             name: name.to_owned(),
             records: records.to_owned(),
             signing: None,
+            ds: Ds::Right,
+            tampering: None,
+            servers: vec![Manners::Good],
+            name_server: None,
+            family: Family::V4,
         }
     }
 
@@ -94,6 +127,41 @@ impl Zone {
         self
     }
 
+    /// With a parent that says this of its keys.
+    #[must_use]
+    pub fn ds(mut self, ds: Ds) -> Self {
+        self.ds = ds;
+        self
+    }
+
+    /// With one text changed to another after it was signed.
+    #[must_use]
+    pub fn tampered(mut self, from: &str, to: &str) -> Self {
+        self.tampering = Some((from.to_owned(), to.to_owned()));
+        self
+    }
+
+    /// With one name server for each of these.
+    #[must_use]
+    pub fn served(mut self, servers: &[Manners]) -> Self {
+        self.servers = servers.to_vec();
+        self
+    }
+
+    /// With a name server that has a name elsewhere, so that its parent gives no address.
+    #[must_use]
+    pub fn name_server(mut self, name: &str) -> Self {
+        self.name_server = Some(name.to_owned());
+        self
+    }
+
+    /// With servers that can be reached so.
+    #[must_use]
+    pub fn over(mut self, family: Family) -> Self {
+        self.family = family;
+        self
+    }
+
     /// Whether this is `other` or stands above it.
     pub(super) fn holds(&self, other: &str) -> bool {
         self.name == "."
@@ -111,26 +179,6 @@ impl Zone {
             format!("{label}.{}", self.name)
         }
     }
-}
-
-/// The head of a zone file and the zone's own name server.
-pub(super) fn apex(zone: &Zone, address: Ipv4Addr) -> String {
-    let name_server = zone.below("ns");
-    format!(
-        "$ORIGIN {}\n$TTL {TTL_SECS}\n@ SOA {name_server} hostmaster.{name_server} 1 7200 3600 86400 {NEGATIVE_TTL_SECS}\n\
-         @ NS {name_server}\n{name_server} A {address}\n{}\n",
-        zone.name, zone.records
-    )
-}
-
-/// What a parent says of its child: name servers, their addresses, and the DS records, if any.
-pub(super) fn delegation(child: &Zone, address: Ipv4Addr, ds: &str) -> String {
-    let name_server = child.below("ns");
-    let mut text = String::new();
-    let _ = writeln!(text, "{} {TTL_SECS} NS {name_server}", child.name);
-    let _ = writeln!(text, "{name_server} {TTL_SECS} A {address}");
-    text.push_str(ds);
-    text
 }
 
 #[cfg(test)]

@@ -41,7 +41,9 @@ mod exports {
     pub use crate::cache::{Cache, CacheStats};
     pub use crate::limits::Limits;
     pub use crate::local::{LocalError, RdataError, RecordError};
-    pub use crate::pipeline::{Context, Prepared, answer, answer_prepared, fail, finish, prepare};
+    pub use crate::pipeline::{
+        Context, Prepared, answer, answer_prepared, fail, fetch, finish, prepare,
+    };
     pub use crate::policy::{Brain, Policy, PolicyError};
     pub use crate::request::{Now, Question, Request, Transport, Verdict};
     pub use crate::resolution::{Findings, Resolution, Security};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use sluicegate_answer::{
-    Context, Now, Policy, Prepared, Request, Verdict, answer_prepared, prepare,
+    Context, Now, Policy, Prepared, Request, Verdict, answer_prepared, fetch, prepare,
 };
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 
@@ -26,8 +26,21 @@ pub(crate) struct Waited<'a> {
     pub(crate) outcome: &'a Outcome,
 }
 
-/// A query that was looked at and may be decided; `None`: looking at it panicked.
-pub(crate) struct Looked(Option<Prepared>);
+/// What is known of a query that was looked at and may be decided. Kept by the worker and used again for
+/// each batch: it is too large to be handed around.
+pub(crate) struct Looked {
+    prepared: Prepared,
+    /// Whether looking at it came to an end.
+    sound: bool,
+}
+
+impl Looked {
+    /// Of no query yet.
+    pub(crate) const NOTHING: Self = Self {
+        prepared: Prepared::empty(),
+        sound: false,
+    };
+}
 
 impl<'a> Moment<'a> {
     /// This moment; what happens is counted in the worker's `counters`.
@@ -40,14 +53,23 @@ impl<'a> Moment<'a> {
         }
     }
 
-    /// Looks at a query, so that what its answer needs is on its way from memory when it is decided.
-    pub(crate) fn look(&self, query: &[u8]) -> Looked {
-        Looked(
-            catch_unwind(AssertUnwindSafe(|| {
-                prepare(&self.shared.brain.cache, query)
-            }))
-            .ok(),
-        )
+    /// Looks at a query; what it finds is written over `looked`.
+    pub(crate) fn look(&self, query: &[u8], looked: &mut Looked) {
+        looked.sound = false;
+        let prepared = &mut looked.prepared;
+        let look = || prepare(prepared, &self.shared.brain.cache, query);
+        looked.sound = catch_unwind(AssertUnwindSafe(look)).is_ok();
+    }
+
+    /// Fetches from memory what the answers to these queries need, before the first of them is decided.
+    pub(crate) fn fetch(&self, batch: &[Looked]) {
+        if batch.len() < 2 {
+            return; // it is fetched when it is decided, just as soon
+        }
+        fetch(
+            &self.shared.brain.cache,
+            batch.iter().map(|looked| &looked.prepared),
+        );
     }
 
     /// Asks the brain about the query in `buf[..query_len]`, which has not changed since it was looked at.
@@ -59,11 +81,11 @@ impl<'a> Moment<'a> {
         buf: &mut [u8],
         query_len: usize,
     ) -> Verdict {
-        let Some(prepared) = &looked.0 else {
+        if !looked.sound {
             return Verdict::Drop(DropReason::Panic);
-        };
+        }
         let context = self.context();
-        let answer = || answer_prepared(&context, prepared, request, buf, query_len);
+        let answer = || answer_prepared(&context, &looked.prepared, request, buf, query_len);
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or(Verdict::Drop(DropReason::Panic))
     }
 

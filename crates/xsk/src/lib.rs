@@ -48,7 +48,7 @@ pub use socket::{Ladder, NegotiateError, Negotiated, Rung, RungFailure, negotiat
 #[cfg(not(loom))]
 pub use {
     privileges::{Capability, MissingCapabilities},
-    queue::{Queue, QueueCounters, QueueError, RxPacket, Woken, XdpStatistics},
+    queue::{Handler, Queue, QueueCounters, QueueError, RxPacket, Woken, XdpStatistics},
     socket::{BindError, BindReport, BusyPoll, Holder, Mode, QueueBuilder},
     sys::Errno,
     umem::{Census, HugePages, MemoryReport},

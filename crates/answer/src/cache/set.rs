@@ -55,6 +55,33 @@ impl<'m, const W: usize> Set<'m, W> {
         self.0[FIRST_TAG].load(Relaxed) ^ self.0[FIRST_OFFSET].load(Relaxed)
     }
 
+    /// Starts fetching the first entry with this tag; the value says nothing.
+    #[inline]
+    pub(super) fn touch_entry(self, tag: u16) -> u64 {
+        let pattern = u64::from(tag) * LANE_ONES;
+        for word in 0..TAG_WORDS {
+            let differs = self.0[FIRST_TAG + word].load(Relaxed) ^ pattern;
+            let zero = differs.wrapping_sub(LANE_ONES) & !differs & LANE_HIGHS;
+            if zero != 0 {
+                let start = self.start(word * 4 + zero.trailing_zeros() as usize / 16);
+                let first = self.0.get(start).map_or(0, |word| word.load(Relaxed));
+                let next = self
+                    .0
+                    .get(start + LINE_WORDS)
+                    .map_or(0, |word| word.load(Relaxed));
+                return first ^ next;
+            }
+        }
+        0
+    }
+
+    /// Where an entry starts, in words of the set.
+    #[inline]
+    fn start(self, lane: usize) -> usize {
+        let units = self.0[FIRST_OFFSET + lane / 8].load(Relaxed) >> (lane % 8 * 8) & 0xff;
+        HEADER_WORDS + units as usize * Self::UNIT_WORDS
+    }
+
     /// Copies the wanted answer to `out`, which must hold a whole set's log.
     #[inline(never)] // it needs all the registers: inlined, it and its surroundings live in memory
     pub(super) fn read(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Found {
@@ -128,9 +155,7 @@ impl<'m, const W: usize> Set<'m, W> {
 
     #[inline]
     fn entry(self, lane: usize, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<Found> {
-        let unit =
-            (self.0[FIRST_OFFSET + lane / 8].load(Relaxed) >> (lane % 8 * 8)) as usize & 0xff;
-        let entry = self.0.get(HEADER_WORDS + unit * Self::UNIT_WORDS..)?;
+        let entry = self.0.get(self.start(lane)..)?;
         let prefix = prefix_of(entry)?;
         if !prefix.is_of(&wanted.key)
             || !prefix.variants().contains(wanted.variant)
@@ -188,6 +213,9 @@ pub(super) fn prefix_of(entry: &[AtomicU64]) -> Option<Prefix> {
         shape: shape.load(Relaxed),
     })
 }
+
+/// Words of a cache line.
+const LINE_WORDS: usize = 8;
 
 /// Entries that one set can hold.
 pub(super) const MAX_ENTRIES: usize = 36;

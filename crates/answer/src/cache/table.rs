@@ -123,6 +123,15 @@ impl Cache {
             .map_or(0, Set::touch)
     }
 
+    /// Starts to fetch what a look-up at this place reads next, once what [`Cache::touch`] asked for is there. The
+    /// value means nothing, as that of [`Cache::touch`].
+    #[inline]
+    pub fn touch_entry(&self, place: Place) -> u64 {
+        self.small
+            .get(place.index(self.small.len()))
+            .map_or(0, |set| set.touch_entry(place.tag()))
+    }
+
     /// Looks for a live answer and copies it to `scratch`, which should have [`Cache::SCRATCH_BYTES`].
     #[expect(
         clippy::inline_always,

@@ -9,7 +9,7 @@ use sluicegate_telemetry::{Counter, Counters};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::limits::Limits;
-use crate::decide::{Moment, Waited};
+use crate::decide::{Looked, Moment, Waited};
 use crate::handoff::{Lane, TaskPort};
 use crate::{ANSWER_DEADLINE, Failure, Outcome, PENDING_PER_WORKER, Pending, Shared};
 
@@ -94,7 +94,8 @@ impl Service {
         let mut scratch = self.scratch.borrow_mut();
         scratch[..query.len()].copy_from_slice(query);
         let moment = Moment::new(&self.shared, &self.counters);
-        let looked = moment.look(query);
+        let mut looked = Looked::NOTHING;
+        moment.look(query, &mut looked);
         match moment.decide(&looked, &request(peers), &mut scratch, query.len()) {
             Verdict::Reply(len) => {
                 self.counters.count(Counter::Replied);

@@ -10,7 +10,7 @@ use super::receive::{BATCH, Datagram};
 use super::send::Reply;
 use super::worker::{UdpWorker, Waiting};
 use super::{Endpoint, LocalAddress};
-use crate::decide::{Looked, Moment, Waited};
+use crate::decide::{Moment, Waited};
 use crate::{ANSWER_DEADLINE, Failure, Outcome};
 
 /// What UDP can carry; the limit that matters is the policy's.
@@ -24,14 +24,17 @@ impl UdpWorker {
         let mut replies = [Reply { slot: 0, len: 0 }; BATCH];
         let mut filled = 0;
         self.counters.add(Counter::Received, count as u64);
-        let looked: [Option<Looked>; BATCH] = std::array::from_fn(|slot| {
-            let len = self.io.buffers.datagrams[slot]
-                .len
-                .filter(|_| slot < count)?;
-            Some(moment.look(&self.io.buffers.slot(slot)[..len]))
-        });
-        for (slot, looked) in looked.iter().enumerate().take(count) {
-            if let Some(len) = self.answer_one(&moment, looked.as_ref(), endpoint, slot) {
+        for slot in 0..count {
+            if let Some(len) = self.io.buffers.datagrams[slot].len {
+                moment.look(
+                    &self.io.buffers.slot(slot)[..len],
+                    &mut self.io.looked[slot],
+                );
+            }
+        }
+        moment.fetch(&self.io.looked[..count]);
+        for slot in 0..count {
+            if let Some(len) = self.answer_one(&moment, endpoint, slot) {
                 replies[filled] = Reply { slot, len };
                 filled += 1;
             }
@@ -48,18 +51,17 @@ impl UdpWorker {
     fn answer_one(
         &mut self,
         moment: &Moment<'_>,
-        looked: Option<&Looked>,
         endpoint: &Rc<Endpoint>,
         slot: usize,
     ) -> Option<usize> {
         let Datagram { len, client, local } = self.io.buffers.datagrams[slot];
-        let (Some(query_len), Some(looked)) = (len, looked) else {
+        let Some(query_len) = len else {
             self.counters.count(DropReason::Malformed.counter());
             return None;
         };
         let request = request(endpoint, client, local);
         let buf = self.io.buffers.slot_mut(slot);
-        match moment.decide(looked, &request, buf, query_len) {
+        match moment.decide(&self.io.looked[slot], &request, buf, query_len) {
             Verdict::Reply(len) => Some(len),
             Verdict::Drop(reason) => {
                 self.counters.count(reason.counter());

@@ -6,9 +6,9 @@ use std::time::Instant;
 use sluicegate_answer::{Question, Request, Transport, Verdict};
 use sluicegate_packet::{Datagram, Headers, Reject, reply_in_place};
 use sluicegate_telemetry::{Counter, Counters, DropReason};
-use sluicegate_xsk::{Queue, QueueError, RxPacket};
+use sluicegate_xsk::{Handler, Queue, QueueError, RxPacket};
 
-use crate::decide::{Moment, Waited};
+use crate::decide::{Looked, Moment, Waited};
 use crate::{ANSWER_DEADLINE, Failure, HandoffPort, Outcome, PENDING_PER_WORKER, Pending, Settled};
 
 /// What one worker answers with; the queue it answers on is kept beside it.
@@ -18,6 +18,20 @@ pub(super) struct Service {
     waiting: Pending<Waiting>,
     /// Longest IP packet a reply may be.
     mtu_bytes: usize,
+    ahead: Box<Ahead>,
+}
+
+/// What is known of the packets that are answered next, by their numbers.
+struct Ahead {
+    /// What they are; `None` for one that was taken, or at which to look panicked.
+    datagrams: [Option<Result<Datagram, Reject>>; Queue::LOOK_AHEAD],
+    queries: [Looked; Queue::LOOK_AHEAD],
+}
+
+/// A service at one moment: what received packets are handed to.
+pub(super) struct Attendance<'a> {
+    pub(super) service: &'a mut Service,
+    pub(super) moment: &'a Moment<'a>,
 }
 
 /// A client that waits for the engine: all that the reply needs, the query included.
@@ -45,29 +59,36 @@ impl Service {
             port,
             waiting: Pending::new(PENDING_PER_WORKER),
             mtu_bytes,
+            ahead: Box::new(Ahead {
+                datagrams: [None; Queue::LOOK_AHEAD],
+                queries: [const { Looked::NOTHING }; Queue::LOOK_AHEAD],
+            }),
         }
     }
 
-    /// Answers one packet in its own frame, or lets its client wait, or counts why not. Should that panic,
-    /// this packet alone is dropped.
-    pub(super) fn take(&mut self, moment: &Moment<'_>, packet: RxPacket<'_>) {
-        if catch_unwind(AssertUnwindSafe(|| self.answer(moment, packet))).is_err() {
-            self.lose(DropReason::Panic);
+    /// Finds out what a packet is and where its answer would be.
+    fn look(&mut self, moment: &Moment<'_>, number: usize, packet: &[u8]) {
+        let Ahead { datagrams, queries } = &mut *self.ahead;
+        datagrams[number] = None;
+        let datagram = Datagram::parse(packet);
+        if let Ok(datagram) = datagram {
+            moment.look(&packet[datagram.payload()], &mut queries[number]);
         }
+        datagrams[number] = Some(datagram);
     }
 
-    fn answer(&mut self, moment: &Moment<'_>, mut packet: RxPacket<'_>) {
-        self.counters.count(Counter::Received);
-        let datagram = match Datagram::parse(packet.bytes()) {
-            Ok(datagram) => datagram,
-            Err(reject) => return self.lose(drop_reason(reject)),
+    /// Answers a packet that was looked at in its own frame, or lets its client wait, or counts why not.
+    fn answer(&mut self, moment: &Moment<'_>, number: usize, mut packet: RxPacket<'_>) {
+        let datagram = match self.ahead.datagrams[number].take() {
+            Some(Ok(datagram)) => datagram,
+            Some(Err(reject)) => return self.lose(drop_reason(reject)),
+            None => return self.lose(DropReason::Panic),
         };
         let query_len = datagram.payload().len();
         let window = packet.window();
         let request = self.request(datagram, window);
         let buf = &mut window[datagram.payload().start..];
-        let looked = moment.look(&buf[..query_len]);
-        match moment.decide(&looked, &request, buf, query_len) {
+        match moment.decide(&self.ahead.queries[number], &request, buf, query_len) {
             Verdict::Reply(len) => {
                 let frame_len = reply_in_place(window, &datagram, len);
                 let sent = packet.transmit(frame_len);
@@ -241,6 +262,26 @@ impl Service {
             buf,
         )?;
         Some(reply_in_place(frame, &datagram, len))
+    }
+}
+
+impl Handler for Attendance<'_> {
+    fn look(&mut self, number: usize, packet: &[u8]) {
+        let Self { service, moment } = self;
+        // Should it panic, the packet is dropped when its turn comes, and no other.
+        let _ = catch_unwind(AssertUnwindSafe(|| service.look(moment, number, packet)));
+    }
+
+    fn gather(&mut self, count: usize) {
+        self.moment.fetch(&self.service.ahead.queries[..count]);
+    }
+
+    fn take(&mut self, number: usize, packet: RxPacket<'_>) {
+        let Self { service, moment } = self;
+        service.counters.count(Counter::Received);
+        if catch_unwind(AssertUnwindSafe(|| service.answer(moment, number, packet))).is_err() {
+            service.lose(DropReason::Panic);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sluicegate_telemetry::Counters;
 use sluicegate_xsk::{Queue, QueueError};
 
-use super::service::Service;
+use super::service::{Attendance, Service};
 use super::stats::{Tally, queue_counts};
 use crate::decide::Moment;
 use crate::{PENDING_PER_WORKER, Shared, Waker};
@@ -191,7 +191,10 @@ impl Worker {
             ..
         } = self;
         let moment = Moment::new(shared, counters);
-        let taken = queue.turn(&mut |packet| service.take(&moment, packet))?;
+        let taken = queue.turn_ahead(&mut Attendance {
+            service,
+            moment: &moment,
+        })?;
         let sent = service.settle(&moment, queue)? + service.expire(&moment, queue)?;
         if sent > 0 {
             queue.flush()?;

@@ -6,6 +6,7 @@
 //! - the fill ring never gets the frames kept for transmission;
 //! - no call waits or spins without a bound, and nothing that the kernel writes makes it panic.
 
+mod batch;
 mod counters;
 mod error;
 mod kernel;
@@ -15,6 +16,7 @@ mod slot;
 mod turn;
 mod wake;
 
+pub use batch::Handler;
 pub use counters::{QueueCounters, XdpStatistics};
 pub use error::QueueError;
 #[cfg(any(test, feature = "testing"))]

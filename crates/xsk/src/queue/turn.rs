@@ -1,6 +1,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use super::batch::{Each, Handler, receive};
 use super::counters::{QueueCounters, XdpStatistics};
 use super::error::QueueError;
 use super::kernel::{Kernel, KernelRings};
@@ -10,7 +11,7 @@ use super::slot::MapSlot;
 use super::wake::Kick;
 use crate::ring::{Consumer, Producer, SharedRing};
 use crate::sys::Descriptor;
-use crate::umem::{Census, Frame, RxFault, Umem};
+use crate::umem::{Census, Frame, Umem};
 
 /// An AF_XDP socket bound to one queue of one interface, with memory of its own.
 ///
@@ -41,9 +42,9 @@ use crate::umem::{Census, Frame, RxFault, Umem};
 pub struct Queue {
     // Dropped in this order: the map slot first, the outlet with socket and memory last.
     slot: Option<MapSlot>,
-    rx: Consumer<Descriptor, SharedRing<Descriptor>>,
+    pub(super) rx: Consumer<Descriptor, SharedRing<Descriptor>>,
     fill: Producer<u64, SharedRing<u64>>,
-    outlet: Outlet,
+    pub(super) outlet: Outlet,
     limits: QueueLimits,
     failed: Option<QueueError>,
     empty_turns: u32,
@@ -81,8 +82,6 @@ pub struct Woken {
     pub wake: bool,
 }
 
-/// Packets that one turn takes from the RX ring.
-const RX_BATCH: u32 = 64;
 /// The longest that a wait lasts: a socket whose interface is gone wakes nobody.
 const IDLE_LIMIT: Duration = Duration::from_millis(100);
 /// The longest that a wait lasts while packets wait in the TX ring.
@@ -132,8 +131,17 @@ impl Queue {
     /// # Errors
     /// [`QueueError`]; the packets of this turn have been handed over, but what was transmitted may be lost.
     pub fn turn(&mut self, handler: &mut impl FnMut(RxPacket<'_>)) -> Result<usize, QueueError> {
+        self.turn_ahead(&mut Each(handler))
+    }
+
+    /// As [`Queue::turn`], but looks ahead: up to [`Queue::LOOK_AHEAD`] packets are looked at before the first of them is
+    /// taken, so that what their answers need can be fetched from memory together.
+    ///
+    /// # Errors
+    /// As [`Queue::turn`].
+    pub fn turn_ahead(&mut self, handler: &mut impl Handler) -> Result<usize, QueueError> {
         self.check()?;
-        let received = self.receive(handler);
+        let received = receive(self, handler);
         if received > 0 {
             self.empty_turns = 0;
         } else {
@@ -258,7 +266,7 @@ impl Queue {
             slot.release(&self.outlet.kernel.fd());
         }
         for _ in 0..RETIRE_ROUNDS {
-            let received = self.receive(&mut |packet| drop(packet));
+            let received = receive(self, &mut Each(&mut |packet: RxPacket<'_>| drop(packet)));
             let sent = self.failed.is_some() || self.outlet.kick(Kick::IfAsked).is_err();
             self.outlet.harvest();
             if received == 0 && (sent || self.outlet.umem.in_tx() == 0) {
@@ -315,18 +323,6 @@ impl Queue {
     #[cfg(test)]
     pub(crate) fn unpublished(&self) -> u32 {
         self.outlet.tx.unpublished()
-    }
-
-    fn receive(&mut self, handler: &mut impl FnMut(RxPacket<'_>)) -> usize {
-        let mut batch = Batch {
-            queue: self,
-            received: 0,
-        };
-        let limit = batch.queue.rx.available(RX_BATCH).min(RX_BATCH);
-        for _ in 0..limit {
-            batch.one(handler);
-        }
-        batch.received
     }
 
     /// Everything that a turn does beside handling packets.
@@ -441,38 +437,6 @@ pub(crate) fn refill(
         Refilled::Starved
     } else {
         Refilled::Full
-    }
-}
-
-/// The packets of one turn. Gives their slots back and publishes the replies, also while a panic goes by.
-struct Batch<'q> {
-    queue: &'q mut Queue,
-    received: usize,
-}
-
-impl Batch<'_> {
-    fn one(&mut self, handler: &mut impl FnMut(RxPacket<'_>)) {
-        let Some(descriptor) = self.queue.rx.pop() else {
-            return;
-        };
-        let outlet = &mut self.queue.outlet;
-        match outlet.umem.receive(descriptor.address, descriptor.len) {
-            Ok((frame, offset)) => {
-                outlet.counters.rx_packets += 1;
-                outlet.counters.rx_bytes += u64::from(descriptor.len);
-                self.received += 1;
-                handler(RxPacket::new(outlet, frame, offset, descriptor.len));
-            }
-            Err(RxFault::Foreign) => outlet.counters.rx_foreign += 1,
-            Err(RxFault::Malformed) => outlet.counters.rx_malformed += 1,
-        }
-    }
-}
-
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
-        self.queue.rx.release();
-        self.queue.outlet.tx.publish();
     }
 }
 

@@ -54,7 +54,6 @@ impl<T: Copy, M: Memory<T>> Consumer<T, M> {
     }
 
     /// The slot `ahead` of the next one, if it is filled, without taking it.
-    #[cfg(all(not(loom), any(test, feature = "testing")))]
     pub(crate) fn peek(&mut self, ahead: u32) -> Option<T> {
         if self.available(ahead.checked_add(1)?) <= ahead {
             return None;

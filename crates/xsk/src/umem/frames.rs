@@ -135,6 +135,22 @@ impl Umem {
         self.geometry().address(index, 0)
     }
 
+    /// The bytes of a received packet whose frame is still to be taken over by [`Umem::receive`].
+    pub(crate) fn received(&self, address: u64, len: u32) -> Option<&[u8]> {
+        let (index, offset) = self.geometry().locate(address)?;
+        let end = offset.checked_add(len)?;
+        if self.states[index as usize] != FrameState::Fill
+            || len == 0
+            || end > self.geometry().chunk_bytes()
+        {
+            return None;
+        }
+        // SAFETY: whoever asks has read the address from the RX ring, by whose protocol the kernel has given the frame
+        // back. No Frame of it exists, since its state is not User, and none can be made while self is borrowed: there
+        // is no mutable reference to its bytes.
+        Some(unsafe { self.region.bytes(index, offset..end) })
+    }
+
     /// Takes a received packet's frame over from the kernel; also tells where in it the packet starts.
     pub(crate) fn receive(&mut self, address: u64, len: u32) -> Result<(Frame, u32), RxFault> {
         let (index, offset) = self.geometry().locate(address).ok_or(RxFault::Foreign)?;

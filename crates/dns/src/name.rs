@@ -179,12 +179,12 @@ pub(crate) fn wire_len(bytes: &[u8]) -> Result<usize, NameError> {
     measure(bytes).map(|(len, _)| len)
 }
 
-/// As [`wire_len`], and where the last label but the root begins; for the root 0.
+/// As [`wire_len`], and where the last label but the root and the last two begin; at 0 if there are fewer.
 #[inline]
-pub(crate) fn measure(bytes: &[u8]) -> Result<(usize, usize), NameError> {
+pub(crate) fn measure(bytes: &[u8]) -> Result<(usize, [usize; 2]), NameError> {
     // The only bound that each step has to look at.
     let longest = &bytes[..bytes.len().min(MAX_NAME_BYTES)];
-    let (mut end, mut last) = (0, 0);
+    let (mut end, mut last) = (0, [0; 2]);
     while let Some(&label) = longest.get(end) {
         if label > MAX_LABEL_BYTES {
             return Err(NameError::Label);
@@ -192,7 +192,7 @@ pub(crate) fn measure(bytes: &[u8]) -> Result<(usize, usize), NameError> {
         if label == 0 {
             return Ok((end + 1, last));
         }
-        last = end;
+        last = [end, last[0]];
         end += usize::from(label) + 1;
     }
     Err(match bytes.get(end) {

@@ -20,8 +20,9 @@ pub struct Query {
     pub ad: bool,
     /// QNAME in lower case; the client's own spelling stays in the message.
     pub name: Name,
-    /// Where the last label of QNAME but the root begins; 0 for the root itself.
-    pub top_label_at: u8,
+    /// Where in QNAME its last label but the root, and its last two, begin; the same for names of one label, and 0
+    /// for the root itself.
+    pub last_labels_at: [u8; 2],
     /// QTYPE.
     pub qtype: u16,
     /// QCLASS.
@@ -106,7 +107,7 @@ impl Query {
             cd: false,
             ad: false,
             name: Name::zeroed(),
-            top_label_at: 0,
+            last_labels_at: [0; 2],
             qtype: 0,
             qclass: 0,
             question_len: 0,
@@ -146,7 +147,7 @@ impl Query {
         if !plain || additional > 1 {
             return Err(refusal(header));
         }
-        let (name_len, top_label_at) = measure(body).map_err(|_| QueryError::Format)?;
+        let (name_len, last_labels_at) = measure(body).map_err(|_| QueryError::Format)?;
         let (qname, behind) = body.split_at(name_len);
         let (&[t0, t1, c0, c1], rest) =
             behind.split_first_chunk::<4>().ok_or(QueryError::Format)?;
@@ -167,7 +168,7 @@ impl Query {
         self.cd = flags & FLAG_CD != 0;
         self.ad = flags & FLAG_AD != 0;
         self.name.become_lowered(qname);
-        self.top_label_at = top_label_at as u8;
+        self.last_labels_at = last_labels_at.map(|at| at as u8);
         self.qtype = u16::from_be_bytes([t0, t1]);
         self.qclass = u16::from_be_bytes([c0, c1]);
         self.question_len = question_len;
@@ -219,15 +220,16 @@ mod tests {
     }
 
     #[test]
-    fn the_last_label_is_found() {
+    fn the_last_labels_are_found() {
         for (name, at) in [
-            (&b"\0"[..], 0),
-            (b"\x03lab\0", 0),
-            (b"\x01a\x02bc\x03lab\0", 5),
+            (&b"\0"[..], [0, 0]),
+            (b"\x03lab\0", [0, 0]),
+            (b"\x02bc\x03lab\0", [3, 0]),
+            (b"\x01a\x02bc\x03lab\0", [5, 2]),
         ] {
             let body = [name, &[0, 1, 0, 1]].concat();
             let parsed = Query::parse(&query(0, [1, 0, 0, 0], &body)).unwrap();
-            assert_eq!(parsed.top_label_at, at);
+            assert_eq!(parsed.last_labels_at, at);
         }
     }
 

@@ -51,7 +51,9 @@ impl LocalZones {
     #[inline]
     pub(crate) fn is_elsewhere(&self, query: &Query) -> bool {
         match self.trees.first() {
-            Some((class::IN, tree)) => tree.is_elsewhere(query.name.as_bytes(), query.top_label_at),
+            Some((class::IN, tree)) => {
+                tree.is_elsewhere(query.name.as_bytes(), query.last_labels_at)
+            }
             _ => true,
         }
     }

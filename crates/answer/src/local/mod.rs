@@ -2,6 +2,7 @@
 
 mod data;
 mod defaults;
+mod glance;
 mod location;
 mod name;
 mod rdata;

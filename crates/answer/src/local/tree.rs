@@ -5,7 +5,8 @@ use foldhash::quality::{FixedState, RandomState};
 use sluicegate_conf::LocalZoneType;
 use sluicegate_dns::{rcode, rtype};
 
-use super::name::{ancestry, labels};
+use super::glance::Glance;
+use super::name::ancestry;
 use super::store::{negative_answer, rrset_answer};
 use super::zones::{NameMap, Rrset, Zone as ZonePlan};
 
@@ -21,8 +22,7 @@ pub(super) struct Tree {
     hasher: FixedState,
     /// Power of two; at most half full. Hash and node number plus one; 0 is free.
     slots: Box<[(u32, u32)]>,
-    /// The [`top_bit`]s of all last labels; `None` where the root itself is a zone.
-    tops: Option<u64>,
+    glance: Glance,
     nodes: Vec<Node>,
     /// The nodes' names, one after the other.
     names: Vec<u8>,
@@ -107,7 +107,7 @@ impl Tree {
             root_hash: hasher.build_hasher().finish(),
             hasher,
             slots: Box::default(),
-            tops: None,
+            glance: Glance::of(zones.keys().map(|apex| &**apex)),
             nodes: Vec::new(),
             names: Vec::new(),
             rrsets: Vec::new(),
@@ -125,21 +125,16 @@ impl Tree {
         for (apex, plan) in plans {
             tree.enter_data(&apex, &plan);
         }
-        tree.tops = tree.summarise_tops();
         tree.names.shrink_to_fit();
         tree.answers.shrink_to_fit();
         tree
     }
 
-    /// Whether nothing local can be at or above this name: its last label, which begins at `top_label_at`, is none
-    /// that local names end in, as far as [`top_bit`] can tell. So it is with nearly every question.
+    /// Whether no zone is at or above this name, whose last one and last two labels begin at these places, as far
+    /// as [`Glance`] can tell. So it is with nearly every question.
     #[inline]
-    pub(super) fn is_elsewhere(&self, name: &[u8], top_label_at: u8) -> bool {
-        let [at, end] = [usize::from(top_label_at), name.len() - 1];
-        match name.get(at..end) {
-            Some(label) => self.tops.is_some_and(|tops| tops & top_bit(label) == 0),
-            None => false,
-        }
+    pub(super) fn is_elsewhere(&self, name: &[u8], last_labels_at: [u8; 2]) -> bool {
+        self.glance.is_elsewhere(name, last_labels_at)
     }
 
     /// The zone and the data that answer for this name and type.
@@ -284,13 +279,6 @@ impl Tree {
         }
     }
 
-    fn summarise_tops(&self) -> Option<u64> {
-        let names = self.nodes.iter().map(|node| self.name(node));
-        let tops = names.filter(|name| labels(name).count() == 1);
-        let bits = tops.fold(0, |bits, name| bits | top_bit(&name[..name.len() - 1]));
-        (self.nodes[ROOT as usize].zone == 0).then_some(bits)
-    }
-
     fn hash_whole(&self, name: &[u8]) -> u64 {
         let labels: Vec<_> = ancestry(name).filter(|name| name.len() > 1).collect();
         labels.iter().rev().fold(self.root_hash, |hash, name| {
@@ -367,15 +355,6 @@ impl Tree {
         self.answers.extend((stored.len() as u32).to_le_bytes());
         self.answers.extend_from_slice(stored);
         answer
-    }
-}
-
-/// One bit for a label with its length in front: by that length and its last octet.
-#[inline]
-fn top_bit(label: &[u8]) -> u64 {
-    match label {
-        [len, .., last] => 1 << ((len.wrapping_mul(8)).wrapping_add(*last) & 63),
-        _ => u64::MAX,
     }
 }
 

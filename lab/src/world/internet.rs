@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,8 @@ pub struct World {
     netns: Netns,
     dir: PrivateDir,
     places: Vec<Place>,
-    trust_anchor: PathBuf,
+    /// The key files of signed zones.
+    keys: BTreeMap<String, PathBuf>,
     joined: AtomicU8,
 }
 
@@ -34,7 +36,8 @@ impl World {
     pub fn start(zones: Vec<Zone>) -> Result<Self> {
         let places = settle(zones)?;
         let dir = PrivateDir::new()?;
-        let trust_anchor = generate(&dir.path, &places)?;
+        let keys = generate(&dir.path, &places)?;
+        ensure!(keys.contains_key("."), "the root is not signed");
         let netns = land()?;
         let mut authorities = Vec::new();
         for (level, inhabitants) in by_level(&places) {
@@ -51,7 +54,7 @@ impl World {
             netns,
             dir,
             places,
-            trust_anchor,
+            keys,
             joined: AtomicU8::new(0),
         })
     }
@@ -83,7 +86,7 @@ impl World {
             "server:\n  root-hints: \"{}\"\n  trust-anchor-file: \"{}\"\n  module-config: \"validator iterator\"\n  \
              local-zone: \"8.b.d.0.1.0.0.2.ip6.arpa.\" nodefault\n",
             self.root_hints().display(),
-            self.trust_anchor.display()
+            self.keys["."].display()
         )
     }
 
@@ -102,9 +105,9 @@ impl World {
         self.dir.path.join("root.hints")
     }
 
-    /// The file with the root's key.
-    pub fn trust_anchor(&self) -> &Path {
-        &self.trust_anchor
+    /// The file with the key of a signed zone, a trust anchor for it; `.` is in [`Self::resolver_conf`] already.
+    pub fn key(&self, zone: &str) -> Option<&Path> {
+        self.keys.get(zone).map(PathBuf::as_path)
     }
 
     /// The address of the first server of a zone.
@@ -158,20 +161,18 @@ fn fronts(netns: &Netns, places: &[Place]) -> Result<Vec<(String, Front)>> {
     Ok(fronts)
 }
 
-/// Writes all zone files, children before parents, since a parent holds its children's DS; returns the root's key file.
-fn generate(dir: &Path, places: &[Place]) -> Result<PathBuf> {
+/// Writes all zone files, children before parents, since a parent holds its children's DS; returns the key files.
+fn generate(dir: &Path, places: &[Place]) -> Result<BTreeMap<String, PathBuf>> {
     let signer = Signer::new(dir);
-    let mut root_key = None;
+    let mut keys = BTreeMap::new();
     for level in by_level(places).into_values().rev() {
-        for key in in_parallel(&level, |place| write_zone(&signer, place, places)) {
-            // Only the root's is kept: it comes last.
-            root_key = key?;
+        let written = in_parallel(&level, |place| write_zone(&signer, place, places));
+        for (place, key) in level.iter().zip(written) {
+            keys.extend(key?.map(|key| (place.zone.name.clone(), key)));
         }
     }
-    let root = &places[0];
-    let hints = root.referral();
-    fs::write(dir.join("root.hints"), hints)?;
-    root_key.context("the root is signed")
+    fs::write(dir.join("root.hints"), places[0].referral())?;
+    Ok(keys)
 }
 
 fn write_zone(signer: &Signer<'_>, place: &Place, places: &[Place]) -> Result<Option<PathBuf>> {

@@ -1,6 +1,6 @@
-use anyhow::{Result, ensure};
-use sluicegate_lab::scene::Path;
-use sluicegate_lab::wire::{Message, QuerySpec, query, rcode, rtype};
+use anyhow::{Context, Result, ensure};
+use sluicegate_lab::scene::{PATIENCE, Path};
+use sluicegate_lab::wire::{Message, QuerySpec, Record, ask_udp, encode_name, query, rcode, rtype};
 use sluicegate_lab::world::{FORGED, World, Zone, zones};
 
 use crate::site::Site;
@@ -12,6 +12,34 @@ const FIRST_ADDRESS: [u8; 4] = [192, 0, 2, 131];
 /// Queries that one delegation to a swarm of name servers may cost their zone. Unbound asks for some of them at a time,
 /// and gives up after a few that don't exist.
 const SWARM_BOUND: u64 = 40;
+
+/// Servers of the world answer for their own zones and refer to those of their children: else nobody had to recurse.
+pub(crate) fn parents_refer_to_their_children() -> Result<()> {
+    let world = small_world(&["good.alpha."])?;
+    let asked = query("www.good.alpha.", rtype::A).edns(1232, true).build();
+    for (zone, child) in [
+        (".", Some("alpha.")),
+        ("alpha.", Some("good.alpha.")),
+        ("good.alpha.", None),
+    ] {
+        let address = world.address(zone).context("it is in the world")?;
+        let answer = world
+            .netns()
+            .enter(|| ask_udp((address, 53).into(), &asked, PATIENCE))?
+            .with_context(|| format!("{zone}: no answer"))?;
+        let answer = Message::parse(&answer)?;
+        let refers = |record: &Record| {
+            record.rtype == rtype::NS
+                && child.is_some_and(|child| record.name == encode_name(child))
+        };
+        ensure!(
+            answer.answer.is_empty() == child.is_some()
+                && answer.authority.iter().any(refers) == child.is_some(),
+            "{zone}: {answer:?}"
+        );
+    }
+    Ok(())
+}
 
 /// Nothing forged is ever told to anybody, neither of the zone that is attacked nor of others.
 pub(crate) fn forged_answers_are_not_believed() -> Result<()> {

@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use sluicegate_lab::netns::Process;
 use sluicegate_lab::scene::Path;
-use sluicegate_lab::wire::{Message, QuerySpec, query, rcode};
+use sluicegate_lab::wire::{Message, QuerySpec, query, rcode, rtype};
 use sluicegate_lab::world::{World, zones};
 
 use crate::questions::{Fate, questions};
-use crate::site::Site;
+use crate::site::{Site, start_unbound};
 
 /// Where we differ from Debian's Unbound, and why: part of what is asked, part of what differs, the reason.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
@@ -25,11 +26,87 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
 ];
 
 /// The same questions to us and to Debian's Unbound, and to each what must come of them.
-pub(crate) fn compare() -> Result<()> {
+pub(crate) fn recursion() -> Result<()> {
     let world = World::start(zones())?;
-    let ours = Site::sluicegate(&world, "")?;
-    let theirs = Site::unbound(&world, "")?;
     let mut report = Report::default();
+    compare(&world, "", &mut report)?;
+    report.finish()
+}
+
+/// Recursion, stubs and forwarding mixed, other trust, answers less minimal: what must come of some questions, and that
+/// we do as Unbound does with all.
+pub(crate) fn mixture() -> Result<()> {
+    let world = World::start(zones())?;
+    let _forwarder = forwarder(&world)?;
+    let mut report = Report {
+        fates: false,
+        ..Report::default()
+    };
+    let stub = |name: &str| {
+        let address = world.address(name).context("a zone of the world")?;
+        anyhow::Ok(format!(
+            "stub-zone:\n  name: {name}\n  stub-addr: {address}\n"
+        ))
+    };
+    let forward = |name: &str, more: &str| {
+        format!("forward-zone:\n  name: {name}\n  forward-addr: {FORWARDER}\n{more}")
+    };
+    let island = world
+        .key("island.unsigned.alpha.")
+        .context("it is signed")?;
+    let conf = [
+        format!("{OTHERWISE}  trust-anchor-file: {}\n", island.display()),
+        stub("good.alpha.")?,
+        stub("good.plain.")?,
+        forward("good.beta.", ""),
+        forward("good.gamma.", "  forward-tcp-upstream: yes\n"),
+        forward("unsigned.beta.", "  forward-first: yes\n"),
+    ];
+    let ours = compare(&world, &conf.concat(), &mut report)?;
+    for (name, fate) in MIXTURE {
+        let asked = Asked::new(name, rtype::A, *fate, 1);
+        report.fates = true;
+        report.expect("Sluicegate", &asked, &ours.ask(Path::Xdp, &asked.query)?);
+    }
+    report.finish()
+}
+
+/// Where the resolver is that questions are forwarded to.
+const FORWARDER: &str = "10.55.254.1";
+/// The date is not looked at: what has expired, or is to come, is as good as the rest.
+const OTHERWISE: &str = "
+  minimal-responses: no
+  qname-minimisation: no
+  aggressive-nsec: no
+  harden-below-nxdomain: no
+  val-override-date: -1
+  domain-insecure: stripped.alpha.
+  domain-insecure: wrong-ds.alpha.
+";
+const MIXTURE: &[(&str, Fate)] = &[
+    ("www.good.alpha.", Fate::Secure),
+    ("www.good.beta.", Fate::Secure),
+    ("www.good.gamma.", Fate::Secure),
+    ("www.good.plain.", Fate::Insecure),
+    ("www.island.unsigned.alpha.", Fate::Secure),
+    ("www.expired.alpha.", Fate::Secure),
+    ("www.future.alpha.", Fate::Secure),
+    ("www.stripped.alpha.", Fate::Insecure),
+    ("www.wrong-ds.alpha.", Fate::Insecure),
+    ("www.tampered.alpha.", Fate::Bogus),
+];
+
+fn forwarder(world: &World) -> Result<Process> {
+    let conf = format!(
+        "server:\n  interface: {FORWARDER}\n  access-control: 0.0.0.0/0 allow\n{}",
+        world.resolver_conf()
+    );
+    start_unbound(world.netns(), &conf)
+}
+
+fn compare(world: &World, more: &str, report: &mut Report) -> Result<Site> {
+    let ours = Site::sluicegate(world, more)?;
+    let theirs = Site::unbound(world, more)?;
     for round in 0..VARIANTS.len() {
         let asked: Vec<Asked> = questions()
             .into_iter()
@@ -51,15 +128,45 @@ pub(crate) fn compare() -> Result<()> {
         }
     }
     ours.expect_all_paths()?;
-    report.finish()
+    Ok(ours)
 }
 
-/// DO and CD in all combinations.
-const VARIANTS: [(bool, bool); 4] = [(false, false), (true, false), (true, true), (false, true)];
+/// DO and CD in all combinations, then without EDNS, and without EDNS but with AD, which asks for AD (RFC 6840, 5.7).
+const VARIANTS: [Variant; 6] = [
+    Variant::new(Some(false), false, false),
+    Variant::new(Some(true), false, false),
+    Variant::new(Some(true), true, false),
+    Variant::new(Some(false), true, false),
+    Variant::new(None, false, false),
+    Variant::new(None, false, true),
+];
 /// As much as the header of an answer says; RD and RA too.
 const ALL_FLAGS: u16 = 0xfff0;
 const AD: u16 = 0x20;
 const OPTION_EDE: u16 = 15;
+
+#[derive(Clone, Copy)]
+struct Variant {
+    /// The DO bit, if there is an OPT record.
+    dnssec_ok: Option<bool>,
+    cd: bool,
+    ad: bool,
+}
+
+impl Variant {
+    const fn new(dnssec_ok: Option<bool>, cd: bool, ad: bool) -> Self {
+        Self { dnssec_ok, cd, ad }
+    }
+
+    fn query(self, name: &str, qtype: u16) -> QuerySpec {
+        let mut query = query(name, qtype).flags(true, self.cd);
+        query.ad = self.ad;
+        match self.dnssec_ok {
+            Some(dnssec_ok) => query.edns(1232, dnssec_ok),
+            None => query,
+        }
+    }
+}
 
 struct Asked {
     query: QuerySpec,
@@ -69,11 +176,8 @@ struct Asked {
 impl Asked {
     /// Each question begins with another variant, so that what is cached first is not always the same.
     fn new(name: &str, qtype: u16, fate: Fate, number: usize) -> Self {
-        let (dnssec_ok, disabled) = VARIANTS[number % VARIANTS.len()];
         Self {
-            query: query(name, qtype)
-                .edns(1232, dnssec_ok)
-                .flags(true, disabled),
+            query: VARIANTS[number % VARIANTS.len()].query(name, qtype),
             fate,
         }
     }
@@ -81,20 +185,34 @@ impl Asked {
     fn text(&self) -> String {
         let set = |bit, name| if bit { name } else { "" };
         format!(
-            "{} TYPE{}{}{}",
+            "{} TYPE{}{}{}{}{}",
             self.query.name,
             self.query.qtype,
             set(self.query.dnssec_ok, " DO"),
-            set(self.query.cd, " CD")
+            set(self.query.cd, " CD"),
+            set(self.query.ad, " AD"),
+            set(self.query.udp_size.is_none(), " no EDNS"),
         )
     }
 }
 
-#[derive(Default)]
 struct Report {
+    /// Whether each question must come to what is said of it.
+    fates: bool,
     compared: usize,
     meant: BTreeMap<&'static str, usize>,
     wrong: BTreeSet<String>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            fates: true,
+            compared: 0,
+            meant: BTreeMap::new(),
+            wrong: BTreeSet::new(),
+        }
+    }
 }
 
 impl Report {
@@ -121,13 +239,15 @@ impl Report {
         let secure = answer.flags & AD != 0;
         let found = matches!(answer.rcode(), rcode::NOERROR | rcode::NXDOMAIN);
         let right = match asked.fate {
-            // AD says that it was checked; with CD, and without DO, that is not asked for.
-            Fate::Secure => found && (secure == asked.query.dnssec_ok || answer.truncated()),
+            Fate::Secure => {
+                let wanted = asked.query.dnssec_ok || asked.query.ad;
+                found && (secure == wanted || answer.truncated())
+            }
             Fate::Insecure => found && !secure,
             Fate::Bogus if disabled => found && !secure,
             Fate::Bogus | Fate::Fails => answer.rcode() == rcode::SERVFAIL,
         };
-        if !right {
+        if self.fates && !right {
             let (code, fate) = (answer.rcode(), asked.fate);
             let ad = if secure { ", AD" } else { "" };
             let text = format!("{}: {who} has code {code}{ad}, not {fate:?}", asked.text());

@@ -15,7 +15,7 @@ use sluicegate_lab::needs;
 fn main() -> ExitCode {
     suite("world")
         .test(
-            "same_as_unbound",
+            "recursion_as_unbound",
             needs![
                 Root,
                 Netns,
@@ -23,7 +23,23 @@ fn main() -> ExitCode {
                 Peer("dnssec-signzone"),
                 Peer("unbound")
             ],
-            differ::compare,
+            differ::recursion,
+        )
+        .test(
+            "mixture_as_unbound",
+            needs![
+                Root,
+                Netns,
+                Peer("knotd"),
+                Peer("dnssec-signzone"),
+                Peer("unbound")
+            ],
+            differ::mixture,
+        )
+        .test(
+            "parents_refer_to_their_children",
+            needs![Root, Netns, Peer("knotd"), Peer("dnssec-signzone")],
+            attacks::parents_refer_to_their_children,
         )
         .test(
             "forged_answers_are_not_believed",

@@ -55,16 +55,7 @@ impl Site {
     /// Debian's Unbound.
     pub(crate) fn unbound(world: &World, more: &str) -> Result<Self> {
         Self::with(world, |host| {
-            let file = ConfFile::new(&format!(
-                "server:\n  username: \"\"\n  directory: \"\"\n  chroot: \"\"\n  pidfile: \"\"\n  use-syslog: no\n  \
-                 logfile: \"\"\n  verbosity: 1\n{}remote-control:\n  control-enable: no\n",
-                conf(world, more)
-            ))?;
-            let mut command = peers::command("unbound")?;
-            command.args(["-d", "-d", "-c"]).arg(&file.0);
-            let process = host.spawn(&command)?;
-            process.wait_for_line("start of service", START_LIMIT)?;
-            Ok(Resolver::Unbound(process))
+            start_unbound(host, &conf(world, more)).map(Resolver::Unbound)
         })
     }
 
@@ -126,6 +117,19 @@ fn conf(world: &World, more: &str) -> String {
         "server:\n  interface: {SERVER_V4}\n  interface: 127.0.0.1\n  access-control: 10.11.1.0/24 allow\n{CONF}{}{more}\n",
         world.resolver_conf()
     )
+}
+
+/// Debian's Unbound with this configuration, which must not mind a few lines more at its start.
+pub(crate) fn start_unbound(host: &Netns, conf: &str) -> Result<Process> {
+    let file = ConfFile::new(&format!(
+        "server:\n  username: \"\"\n  directory: \"\"\n  chroot: \"\"\n  pidfile: \"\"\n  use-syslog: no\n  \
+         logfile: \"\"\n  verbosity: 1\n{conf}remote-control:\n  control-enable: no\n"
+    ))?;
+    let mut command = peers::command("unbound")?;
+    command.args(["-d", "-d", "-c"]).arg(&file.0);
+    let process = host.spawn(&command)?;
+    process.wait_for_line("start of service", START_LIMIT)?;
+    Ok(process)
 }
 
 /// A file that is gone with this value.

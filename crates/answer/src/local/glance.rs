@@ -65,16 +65,24 @@ impl Glance {
 /// without need.
 #[inline]
 fn mix(labels: &[u8]) -> u64 {
-    let word = if let (Some(first), Some(last)) = (labels.first_chunk(), labels.last_chunk()) {
-        u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(23)
-    } else if let (Some(first), Some(last)) = (labels.first_chunk(), labels.last_chunk()) {
-        u64::from(u32::from_le_bytes(*first)) ^ u64::from(u32::from_le_bytes(*last)) << 32
-    } else {
-        labels
+    let word = match labels {
+        [_, _, _, _, _, _, _, _, ..] => ends::<8>(labels).map_or(0, |[a, b]| {
+            u64::from_le_bytes(a) ^ u64::from_le_bytes(b).rotate_left(23)
+        }),
+        [_, _, _, _, ..] => ends::<4>(labels).map_or(0, |[a, b]| {
+            u64::from(u32::from_le_bytes(a)) ^ u64::from(u32::from_le_bytes(b)) << 32
+        }),
+        few => few
             .iter()
-            .fold(0, |word, octet| word << 8 | u64::from(*octet))
+            .fold(0, |word, octet| word << 8 | u64::from(*octet)),
     };
     (word ^ labels.len() as u64).wrapping_mul(SPREAD)
+}
+
+/// The first octets and the last, which may overlap.
+#[inline]
+fn ends<const N: usize>(octets: &[u8]) -> Option<[[u8; N]; 2]> {
+    Some([*octets.first_chunk()?, *octets.last_chunk()?])
 }
 
 /// Bits for each zone: one in sixteen names is looked at closely without need, at most.

@@ -150,6 +150,28 @@ pub struct CacheConfig {
     pub min_negative_ttl_secs: u32,
     /// `cache-max-negative-ttl` in seconds; default 3600.
     pub max_negative_ttl_secs: u32,
+    /// `prefetch`, default no.
+    pub prefetch: bool,
+    /// `val-bogus-ttl` in seconds; default 60.
+    pub bogus_ttl_secs: u32,
+    /// What becomes of answers that have expired.
+    pub expired: ExpiredConfig,
+}
+
+/// The `serve-expired` options (RFC 8767).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpiredConfig {
+    /// `serve-expired`, default no.
+    pub serve: bool,
+    /// `serve-expired-ttl`: for how many seconds after its end an answer may be served; 0: for ever; default 86400.
+    pub ttl_secs: u32,
+    /// `serve-expired-ttl-reset`: a failed attempt to refresh starts that time again; default no.
+    pub ttl_reset: bool,
+    /// `serve-expired-reply-ttl`: the TTL of such answers in seconds; default 30.
+    pub reply_ttl_secs: u32,
+    /// `serve-expired-client-timeout`: for how many milliseconds a client waits for a fresh answer first; 0: not
+    /// at all; default 1800.
+    pub client_timeout_ms: u32,
 }
 
 /// Limits of messages.
@@ -164,6 +186,12 @@ pub struct MessageConfig {
     pub deny_any: bool,
     /// `edns-tcp-keepalive`, default no.
     pub edns_tcp_keepalive: bool,
+    /// `ede`; `None`: not written, so that only failures of resolution are explained.
+    pub ede: Option<bool>,
+    /// `ede-serve-expired`; `None`: not written, which counts as yes unless `ede` is no.
+    pub ede_serve_expired: Option<bool>,
+    /// `rrset-roundrobin`, default yes.
+    pub rrset_roundrobin: bool,
 }
 
 /// What CHAOS queries are told.

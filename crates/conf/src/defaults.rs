@@ -1,8 +1,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{
-    CacheConfig, ChaosConfig, Config, ControlConfig, EngineConfig, Listen, LogConfig,
-    MessageConfig, TcpConfig, XdpConfig, XdpEnable, XdpMode,
+    CacheConfig, ChaosConfig, Config, ControlConfig, EngineConfig, ExpiredConfig, Listen,
+    LogConfig, MessageConfig, TcpConfig, XdpConfig, XdpEnable, XdpMode,
 };
 use crate::{At, Span};
 
@@ -34,12 +34,18 @@ impl Default for Config {
                 max_ttl_secs: 86_400,
                 min_negative_ttl_secs: 0,
                 max_negative_ttl_secs: 3600,
+                prefetch: false,
+                bogus_ttl_secs: 60,
+                expired: ExpiredConfig::default(),
             },
             message: MessageConfig {
                 edns_buffer_bytes: 1232,
                 max_udp_bytes: 1232,
                 deny_any: false,
                 edns_tcp_keepalive: false,
+                ede: None,
+                ede_serve_expired: None,
+                rrset_roundrobin: true,
             },
             chaos: ChaosConfig::default(),
             tcp: TcpConfig {
@@ -71,6 +77,19 @@ impl Default for Config {
                 busy_poll_us: 0,
             },
             engine: EngineConfig::default(),
+        }
+    }
+}
+
+/// As RFC 8767 has it, once it is switched on.
+impl Default for ExpiredConfig {
+    fn default() -> Self {
+        Self {
+            serve: false,
+            ttl_secs: 86_400,
+            ttl_reset: false,
+            reply_ttl_secs: 30,
+            client_timeout_ms: 1800,
         }
     }
 }

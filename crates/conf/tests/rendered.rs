@@ -136,7 +136,7 @@ error: `port` is no keyword
 #[test]
 fn errors_come_first_then_warnings_then_notes() {
     assert_rendered(
-        "server:\n  so-reuseport: yes\n  prefetch: yes\n  port: 53x\n  max-global-quota: 200\n  bogus: 1\n",
+        "server:\n  so-reuseport: yes\n  nsid: ascii_x\n  port: 53x\n  max-global-quota: 200\n  bogus: 1\n",
         "
 error: unknown keyword `bogus:`
  --> x.conf:6:3
@@ -144,11 +144,11 @@ error: unknown keyword `bogus:`
 6 |   bogus: 1
   |   ^^^^^
 
-warning: `prefetch:` has no effect yet
+warning: `nsid:` has no effect yet
  --> x.conf:3:3
   |
-3 |   prefetch: yes
-  |   ^^^^^^^^ an answer is asked for anew only when it has expired
+3 |   nsid: ascii_x
+  |   ^^^^ NSID is not answered yet
 
 warning: `53x` is not wholly understood
  --> x.conf:4:9

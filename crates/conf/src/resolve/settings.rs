@@ -1,6 +1,6 @@
 use super::places::Places;
 use super::{Resolver, access};
-use crate::config::{XdpEnable, XdpMode};
+use crate::config::{ExpiredConfig, XdpEnable, XdpMode};
 use crate::table::{Clause, Status};
 use crate::tree::OptionNode;
 use crate::value::{bytes, is_address, number, yes_no};
@@ -94,11 +94,18 @@ fn answers(name: &str, text: &str, config: &mut Config) -> bool {
         "cache-max-ttl" => set_number(text, ttl, &mut cache.max_ttl_secs),
         "cache-min-negative-ttl" => set_number(text, ttl, &mut cache.min_negative_ttl_secs),
         "cache-max-negative-ttl" => set_number(text, ttl, &mut cache.max_negative_ttl_secs),
+        "prefetch" => set_bool(text, &mut cache.prefetch),
+        "val-bogus-ttl" => set_number(text, ttl, &mut cache.bogus_ttl_secs),
         "edns-buffer-size" => set_number(text, 12..=65_535, &mut message.edns_buffer_bytes),
         // 65536 lifts the bound in Unbound, which a datagram cannot reach anyway.
         "max-udp-size" => set_number(text, 512..=65_535, &mut message.max_udp_bytes),
         "deny-any" => set_bool(text, &mut message.deny_any),
         "edns-tcp-keepalive" => set_bool(text, &mut message.edns_tcp_keepalive),
+        "ede" => message.ede = yes_no(text).ok().or(message.ede),
+        "ede-serve-expired" => {
+            message.ede_serve_expired = yes_no(text).ok().or(message.ede_serve_expired);
+        }
+        "rrset-roundrobin" => set_bool(text, &mut message.rrset_roundrobin),
         "identity" => chaos.identity = (!text.is_empty()).then(|| text.to_owned()),
         "version" => chaos.version = (!text.is_empty()).then(|| text.to_owned()),
         "hide-identity" => set_bool(text, &mut chaos.hide_identity),
@@ -110,6 +117,21 @@ fn answers(name: &str, text: &str, config: &mut Config) -> bool {
             &mut tcp.connections_per_thread,
         ),
         "tcp-idle-timeout" => set_number(text, 1..=120_000, &mut tcp.idle_timeout_ms),
+        _ => return expired(name, text, &mut cache.expired),
+    }
+    true
+}
+
+fn expired(name: &str, text: &str, expired: &mut ExpiredConfig) -> bool {
+    let number = 0..=i64::from(i32::MAX);
+    match name {
+        "serve-expired" => set_bool(text, &mut expired.serve),
+        "serve-expired-ttl" => set_number(text, number, &mut expired.ttl_secs),
+        "serve-expired-ttl-reset" => set_bool(text, &mut expired.ttl_reset),
+        "serve-expired-reply-ttl" => set_number(text, number, &mut expired.reply_ttl_secs),
+        "serve-expired-client-timeout" => {
+            set_number(text, number, &mut expired.client_timeout_ms);
+        }
         _ => return false,
     }
     true

@@ -312,11 +312,11 @@ fn what_cannot_work_is_an_error() {
 
 #[test]
 fn known_options_without_effect_pass_with_warnings() {
-    let text = "server: prefetch: yes prefetch: yes log-queries: no so-reuseport: yes\ndnstap: dnstap-enable: yes";
+    let text = "server: serve-original-ttl: yes serve-original-ttl: yes log-queries: no so-reuseport: yes\ndnstap: dnstap-enable: yes";
     assert!(read(text).config.is_some());
     let warnings = [
         "`dnstap:` has no effect yet",
-        "`prefetch:` has no effect yet (2 times)",
+        "`serve-original-ttl:` has no effect yet (2 times)",
     ];
     assert_eq!(messages(text, Severity::Warning), warnings);
     assert_eq!(

@@ -4,7 +4,7 @@ use super::Arg::{
     Bool, Bytes, Date, Name, Netblock, Number, NumberOrNothing, PortRange, Positive, PowerOfTwo,
     ReadFile, ReadFiles, Text, Within, WordsOf,
 };
-use super::keyword::{Keyword, engine, inert};
+use super::keyword::{Keyword, engine, inert, shared};
 
 /// What `module-config:` may name.
 const MODULES: &[&str] = &[
@@ -153,7 +153,7 @@ pub(super) const ROWS: &[Keyword] = &[
     engine("val-sig-skew-min", &[NumberOrNothing], "3600"),
     engine("val-sig-skew-max", &[NumberOrNothing], "86400"),
     engine("val-max-restart", &[NumberOrNothing], "5").since(15, 0),
-    engine("val-bogus-ttl", &[Number], "60"),
+    shared("val-bogus-ttl", &[Number], "60"),
     engine("val-clean-additional", &[Bool], "yes"),
     engine("val-permissive-mode", &[Bool], "no"),
     engine("val-log-level", &[Number], "0"),

@@ -5,7 +5,7 @@ use super::Arg::{
     Port, Ports, Positive, PowerOfTwo, ReadFile, Record, Reverse, Text, Within,
 };
 use super::Clause::{Server, View};
-use super::keyword::{Keyword, engine, honoured, inert, later, partly, shared};
+use super::keyword::{Keyword, honoured, inert, later, partly, shared};
 
 const ACTIONS: &[&str] = &[
     "deny",
@@ -64,7 +64,6 @@ const QUIC: &str = "DNS over QUIC is not served yet";
 const RATE: &str = "clients are not limited by rate yet";
 const RESPONSE_IP: &str = "answers are not changed by the addresses in them";
 const SOCKETS: &str = "the kernel's default stays";
-const STALE: &str = "only the engine serves what has expired, once `serve-expired-client-timeout:` is over; the answer cache does not";
 const VIEWS: &str = "views are not built yet: all clients see the server's own local zones";
 const WAITING: &str = "waiting queries are bounded for each worker, not for each client";
 const XOT_COOKIE: &str = "cookies are neither made nor checked yet";
@@ -237,20 +236,8 @@ pub(super) const ROWS: &[Keyword] = &[
     honoured("hide-version", &[Bool], "no"),
     honoured("hide-trustanchor", &[Bool], "no"),
     later("nsid", &[Nsid], ("", ""), "NSID is not answered yet"),
-    later(
-        "ede",
-        &[Bool],
-        ("no", "no"),
-        "extended errors are not sent yet",
-    )
-    .since(16, 0),
-    later(
-        "ede-serve-expired",
-        &[Bool],
-        ("no", "no"),
-        "extended errors are not sent yet",
-    )
-    .since(16, 0),
+    honoured("ede", &[Bool], "").since(16, 0),
+    honoured("ede-serve-expired", &[Bool], "").since(16, 0),
     partly(
         "rrset-roundrobin",
         &[Bool],
@@ -278,17 +265,13 @@ pub(super) const ROWS: &[Keyword] = &[
     shared("cache-max-ttl", &[Number], "86400"),
     honoured("cache-min-negative-ttl", &[Number], "0").since(21, 0),
     shared("cache-max-negative-ttl", &[Number], "3600"),
-    later(
-        "prefetch",
-        &[Bool],
-        ("no", "no"),
-        "an answer is asked for anew only when it has expired",
-    ),
-    partly("serve-expired", &[Bool], ("no", "no"), STALE),
-    engine("serve-expired-ttl", &[Number], "86400"),
-    engine("serve-expired-ttl-reset", &[Bool], "no"),
-    engine("serve-expired-reply-ttl", &[Number], "30"),
-    engine("serve-expired-client-timeout", &[Number], "1800"),
+    honoured("prefetch", &[Bool], "no"),
+    // Never handed on: what libunbound gives must be fresh, or the answer cache would take the stale for the new.
+    honoured("serve-expired", &[Bool], "no"),
+    honoured("serve-expired-ttl", &[Number], "86400"),
+    honoured("serve-expired-ttl-reset", &[Bool], "no"),
+    honoured("serve-expired-reply-ttl", &[Number], "30"),
+    honoured("serve-expired-client-timeout", &[Number], "1800"),
     later(
         "serve-original-ttl",
         &[Bool],

@@ -70,15 +70,18 @@ impl Fixture {
             qtype: 1,
             qclass: 1,
             cd: false,
+            stale: false,
         };
         let wire = message(name, &question);
         let found = Findings {
             rcode: 0,
             security: Security::Insecure,
             wire: &wire,
+            why_bogus: "",
         };
         let resolution = Resolution::new(&question, &found, self.policy.limits());
-        self.brain.cache.insert(&resolution, NOW);
+        let limits = self.policy.limits();
+        self.brain.cache.insert(&resolution, limits, NOW);
         Ok(())
     }
 
@@ -96,6 +99,7 @@ impl Fixture {
             cache: &self.brain.cache,
             now: NOW,
             counters: &self.counters,
+            refresh: &(),
         };
         answer(&context, &request, buffer, len)
     }

@@ -2,8 +2,8 @@ use std::ops::ControlFlow;
 
 use sluicegate_conf::AccessAction;
 use sluicegate_dns::{
-    HEADER_BYTES, Query, QueryError, Rendered, Stored, class, rcode, render, rtype, write_error,
-    write_rcode,
+    Ede, HEADER_BYTES, Query, QueryError, RenderOptions, Rendered, Stored, class, rcode, render,
+    rtype, write_error, write_rcode,
 };
 use sluicegate_telemetry::{Counter, DropReason};
 
@@ -17,7 +17,11 @@ pub(crate) enum Decision<'a> {
     Reply(usize),
     Drop(DropReason),
     /// To be resolved, perhaps under the name that a local CNAME leads to.
-    Resolve(Option<Alias<'a>>),
+    Resolve {
+        alias: Option<Alias<'a>>,
+        /// There is an expired answer.
+        stale: bool,
+    },
 }
 
 /// A stored answer that was found, and how old it is.
@@ -178,6 +182,24 @@ impl<'a> Exchange<'a> {
         self.code(rcode::SERVFAIL, query, buf)
     }
 
+    /// A response code with the reason for it, if reasons are given.
+    #[inline(never)]
+    pub(crate) fn explain(&self, code: u16, ede: Ede<'_>, query: &Query, buf: &mut [u8]) -> usize {
+        let explains = self.context.policy.limits.explains_failures();
+        let options = RenderOptions {
+            ede: (explains && ede.code != NO_CODE).then_some(ede),
+            ..self.render_options(query, 0)
+        };
+        write_rcode(buf, query, code, &options)
+    }
+
+    /// How a reply to this client is made, from an answer of this age.
+    #[inline]
+    pub(crate) fn render_options(&self, query: &Query, age_secs: u32) -> RenderOptions<'static> {
+        let limits = &self.context.policy.limits;
+        limits.render_options(query, self.request, age_secs)
+    }
+
     /// Writes a stored answer, behind the local CNAME that led to it if there is one; its length.
     #[expect(
         clippy::inline_always,
@@ -192,11 +214,7 @@ impl<'a> Exchange<'a> {
         buf: &mut [u8],
     ) -> usize {
         let Found { stored, age_secs } = found;
-        let options = self
-            .context
-            .policy
-            .limits
-            .render_options(query, self.request, age_secs);
+        let options = self.render_options(query, age_secs);
         let Rendered { len, truncated } = match alias {
             None => render(stored, query, buf, &options),
             Some(alias) => alias.render(stored, query, buf, &options),
@@ -251,16 +269,7 @@ impl<'a> Exchange<'a> {
 
     #[inline(never)]
     fn code(&self, code: u16, query: &Query, buf: &mut [u8]) -> usize {
-        write_rcode(
-            buf,
-            query,
-            code,
-            &self
-                .context
-                .policy
-                .limits
-                .render_options(query, self.request, 0),
-        )
+        write_rcode(buf, query, code, &self.render_options(query, 0))
     }
 
     /// REFUSED as a header alone, whatever else the message holds: as Unbound answers those whom access
@@ -290,7 +299,7 @@ impl<'a> Exchange<'a> {
     }
 
     #[inline]
-    fn count(&self, counter: Counter) {
+    pub(crate) fn count(&self, counter: Counter) {
         self.context.counters.count(counter);
     }
 }
@@ -330,6 +339,8 @@ fn point_to_apex(query: &Query, apex_len: u8, buf: &mut [u8]) {
     }
 }
 
+/// No extended error: RFC 8914's "other" without words says nothing.
+const NO_CODE: u16 = 0;
 const QR: u8 = 0x80;
 const AA: u8 = 0x04;
 const TC: u8 = 0x02;

@@ -23,6 +23,8 @@ mod chaos;
 #[cfg(not(loom))]
 mod exchange;
 #[cfg(not(loom))]
+mod failure;
+#[cfg(not(loom))]
 mod limits;
 #[cfg(not(loom))]
 mod local;
@@ -31,20 +33,26 @@ mod pipeline;
 #[cfg(not(loom))]
 mod policy;
 #[cfg(not(loom))]
+mod refresh;
+#[cfg(not(loom))]
 mod request;
 #[cfg(not(loom))]
 mod resolution;
+#[cfg(not(loom))]
+mod stale;
 
 #[cfg(not(loom))]
 mod exports {
     pub use crate::acl::Acl;
     pub use crate::cache::{Cache, CacheStats};
+    pub use crate::failure::Unresolved;
     pub use crate::limits::Limits;
     pub use crate::local::{LocalError, RdataError, RecordError};
     pub use crate::pipeline::{
-        Context, Prepared, answer, answer_prepared, fail, fetch, finish, prepare,
+        Context, Fallback, Prepared, answer, answer_prepared, fail, fetch, finish, prepare,
     };
     pub use crate::policy::{Brain, Policy, PolicyError};
+    pub use crate::refresh::Refresh;
     pub use crate::request::{Now, Question, Request, Transport, Verdict};
     pub use crate::resolution::{Findings, Resolution, Security};
 }

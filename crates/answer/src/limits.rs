@@ -1,7 +1,9 @@
-use sluicegate_conf::Config;
+use std::time::Duration;
+
+use sluicegate_conf::{Config, ExpiredConfig};
 use sluicegate_dns::{CompileOptions, Query, RenderOptions};
 
-use crate::{Request, Transport};
+use crate::{Now, Request, Transport};
 
 /// The limits that a configuration sets to messages and to what is stored.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,12 @@ pub struct Limits {
     max_ttl_secs: u32,
     min_negative_ttl_secs: u32,
     max_negative_ttl_secs: u32,
+    bogus_ttl_secs: u32,
+    /// An answer is due for a refresh when what is left of its life, times this, is no more than its age.
+    refresh_factor: u64,
+    expired: ExpiredConfig,
+    /// `ede`, `ede-serve-expired`.
+    explains: [Option<bool>; 2],
 }
 
 impl Limits {
@@ -29,7 +37,75 @@ impl Limits {
             max_ttl_secs: config.cache.max_ttl_secs,
             min_negative_ttl_secs: config.cache.min_negative_ttl_secs,
             max_negative_ttl_secs: config.cache.max_negative_ttl_secs,
+            bogus_ttl_secs: config.cache.bogus_ttl_secs,
+            refresh_factor: if config.cache.prefetch {
+                PREFETCH_FACTOR
+            } else {
+                NEVER
+            },
+            expired: config.cache.expired,
+            explains: [config.message.ede, config.message.ede_serve_expired],
         }
+    }
+
+    /// Whether an answer of this age, with so much left of its life, is to be refreshed: in the last tenth, as in
+    /// Unbound; of an answer that lives for less than ten seconds, but at least four, in its last one.
+    #[inline]
+    pub(crate) fn is_due(&self, age_secs: u32, left_secs: u32) -> bool {
+        u64::from(left_secs) * self.refresh_factor <= u64::from(age_secs) + PREFETCH_GRACE_SECS
+    }
+
+    /// The time from which on an answer may have expired and still be told; `None`: none may.
+    pub(crate) fn expired_since(&self, now: Now) -> Option<u32> {
+        self.expired
+            .serve
+            .then(|| now.secs.saturating_sub(self.keep_secs()))
+    }
+
+    /// For how long after its end an answer is of use; 0: not at all.
+    pub(crate) fn keep_secs(&self) -> u32 {
+        match (self.expired.serve, self.expired.ttl_secs) {
+            (false, _) => 0,
+            (true, 0) => u32::MAX,
+            (true, secs) => secs,
+        }
+    }
+
+    /// The TTL of answers that have expired; `None`: they are not told.
+    pub(crate) fn expired_reply_ttl_secs(&self) -> Option<u32> {
+        self.expired.serve.then_some(self.expired.reply_ttl_secs)
+    }
+
+    /// Whether a client gets what has expired before a fresh answer is looked for.
+    pub(crate) fn tells_expired_at_once(&self) -> bool {
+        self.expired.serve && self.expired.client_timeout_ms == 0
+    }
+
+    /// How long a client for whom there is an expired answer waits for a fresh one.
+    pub fn client_timeout(&self) -> Duration {
+        Duration::from_millis(self.expired.client_timeout_ms.into())
+    }
+
+    /// Whether a failed attempt to refresh starts the time anew for which what has expired may be told.
+    pub(crate) fn restarts_expired(&self) -> bool {
+        self.expired.serve && self.expired.ttl_reset
+    }
+
+    /// Whether clients are told why they get what has expired.
+    pub(crate) fn explains_expired(&self) -> bool {
+        let [ede, expired] = self.explains;
+        ede != Some(false) && expired != Some(false)
+    }
+
+    /// Whether clients are told why a question failed.
+    pub(crate) fn explains_failures(&self) -> bool {
+        let [ede, _] = self.explains;
+        ede != Some(false)
+    }
+
+    /// `val-bogus-ttl`.
+    pub(crate) fn bogus_ttl_secs(&self) -> u32 {
+        self.bogus_ttl_secs
     }
 
     /// How the reply to this query is made.
@@ -71,5 +147,44 @@ impl Limits {
             min_negative_ttl_secs: self.min_negative_ttl_secs,
             max_negative_ttl_secs: self.max_negative_ttl_secs,
         }
+    }
+}
+
+/// A tenth is left when nine times that is the age.
+const PREFETCH_FACTOR: u64 = 9;
+/// Added to the age: of 4 seconds, the last one is due.
+const PREFETCH_GRACE_SECS: u64 = 6;
+/// A factor with which no answer is due.
+const NEVER: u64 = 1 << 33;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_tenth_is_due() {
+        let limits = |prefetch| {
+            let mut config = Config::default();
+            config.cache.prefetch = prefetch;
+            Limits::new(&config)
+        };
+        // TTL, and with how many seconds left it is due; 0: never.
+        for (ttl, due) in [
+            (1, 0),
+            (3, 0),
+            (4, 1),
+            (9, 1),
+            (10, 1),
+            (20, 2),
+            (300, 30),
+            (86_400, 8640),
+        ] {
+            for left in 1..=ttl {
+                let is_due = limits(true).is_due(ttl - left, left);
+                assert_eq!(is_due, left <= due, "{left} of {ttl}");
+                assert!(!limits(false).is_due(ttl - left, left));
+            }
+        }
+        assert!(!limits(false).is_due(u32::MAX, 1));
     }
 }

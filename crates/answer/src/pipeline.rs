@@ -3,13 +3,16 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use sluicegate_dns::{Name, Query, QueryError, Stored};
+use sluicegate_dns::{Name, Query, QueryError, Stored, rcode};
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 
 use crate::alias::Alias;
 use crate::cache::{Cache, Hit, Key, Place, Sought, Variant};
 use crate::exchange::{Decision, Exchange, Found, has_room};
-use crate::{Now, Policy, Question, Request, Resolution, Verdict};
+use crate::failure::Unresolved;
+use crate::resolution::Told;
+use crate::stale::{Asked, Remains};
+use crate::{Now, Policy, Question, Refresh, Request, Resolution, Verdict};
 
 /// What a batch of queries is answered from.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,8 @@ pub struct Context<'a> {
     pub now: Now,
     /// The worker's own counters.
     pub counters: &'a Counters,
+    /// Who asks anew what is soon to expire.
+    pub refresh: &'a dyn Refresh,
 }
 
 /// A message that was looked at: its question, and where in the cache its answer would be.
@@ -117,7 +122,7 @@ pub fn answer_prepared(
     match decide(context, prepared, request, buf, query_len) {
         Decision::Reply(len) => Verdict::Reply(len),
         Decision::Drop(reason) => Verdict::Drop(reason),
-        Decision::Resolve(alias) => {
+        Decision::Resolve { alias, stale } => {
             // What is asked is in the prepared message, which was good to come here.
             let Ok(query) = prepared.query() else {
                 return Verdict::Drop(DropReason::Malformed);
@@ -130,6 +135,7 @@ pub fn answer_prepared(
                 qtype: query.qtype,
                 qclass: query.qclass,
                 cd: query.cd,
+                stale,
             })
         }
     }
@@ -175,7 +181,6 @@ fn decide_at_length<'a>(
     buf: &mut [u8],
     query_len: usize,
 ) -> Decision<'a> {
-    let context = exchange.context;
     let query = match exchange.admit(prepared.query(), buf, query_len) {
         ControlFlow::Continue(query) => query,
         ControlFlow::Break(decision) => return decision,
@@ -200,8 +205,31 @@ fn decide_at_length<'a>(
     if !query.rd {
         return exchange.refuse(query, buf); // the client may look into the cache, not have it filled
     }
-    context.counters.count(Counter::CacheMisses);
-    Decision::Resolve(alias)
+    decide_without_answer(exchange, query, alias, buf)
+}
+
+/// As [`decide`], for what the cache has no good answer to.
+#[cold]
+#[inline(never)]
+fn decide_without_answer<'a>(
+    exchange: &Exchange<'a>,
+    query: &Query,
+    alias: Option<Alias<'a>>,
+    buf: &mut [u8],
+) -> Decision<'a> {
+    let target = alias.as_ref().and_then(|alias| alias.target(&query.name));
+    let asked = Asked {
+        query,
+        name: target.as_ref().unwrap_or(&query.name),
+        alias: alias.as_ref(),
+    };
+    match exchange.remains(&asked, buf) {
+        Remains::Reply(len) => Decision::Reply(len),
+        Remains::Ask { stale } => {
+            exchange.context.counters.count(Counter::CacheMisses);
+            Decision::Resolve { alias, stale }
+        }
+    }
 }
 
 /// Writes the reply to a client that has waited for this answer over its query in `buf[..query_len]`; its
@@ -223,11 +251,17 @@ pub fn finish(
         Some(alias) => alias.target(&query.name),
         None => Some(query.name),
     };
-    match resolution
-        .stored(variant(&query))
-        .filter(|_| target == Some(resolution.question().name))
-    {
-        Some(stored) => exchange.write(
+    let Some(name) = target.filter(|name| *name == resolution.question().name) else {
+        // The local zones have changed under the waiting client.
+        return exchange.fail(&query, buf);
+    };
+    let asked = Asked {
+        query: &query,
+        name: &name,
+        alias: alias.as_ref(),
+    };
+    match resolution.told(variant(&query)) {
+        Told::Answer(stored) => exchange.write(
             Found {
                 stored,
                 age_secs: 0,
@@ -236,17 +270,49 @@ pub fn finish(
             alias.as_ref(),
             buf,
         ),
-        // The local zones have changed under the waiting client.
-        None => exchange.fail(&query, buf),
+        Told::Bogus(failure) => exchange.explain(failure.rcode, failure.ede, &query, buf),
+        Told::Failed(failure) => exchange
+            .stale(&asked, buf)
+            .unwrap_or_else(|| exchange.explain(failure.rcode, failure.ede, &query, buf)),
     }
 }
 
-/// Writes SERVFAIL over the query in `buf[..query_len]`: nothing was found, or not in time. Its length.
-pub fn fail(context: &Context<'_>, request: &Request, buf: &mut [u8], query_len: usize) -> usize {
+/// What a client gets that has waited in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// The reply's length.
+    pub len: usize,
+    /// Whether it is an expired answer; else it is SERVFAIL.
+    pub stale: bool,
+}
+
+/// Writes what there is when nothing was found, or not in time, over the query in `buf[..query_len]`: an expired
+/// answer if there is one and it may be told, else SERVFAIL.
+pub fn fail(
+    context: &Context<'_>,
+    request: &Request,
+    buf: &mut [u8],
+    query_len: usize,
+    why: Unresolved,
+) -> Fallback {
     let exchange = Exchange::new(context, request);
-    match waiting_query(&exchange, buf, query_len) {
-        Ok(query) => exchange.fail(&query, buf),
-        Err(len) => len,
+    let query = match waiting_query(&exchange, buf, query_len) {
+        Ok(query) => query,
+        Err(len) => return Fallback { len, stale: false },
+    };
+    let alias = exchange.alias(&query);
+    let target = alias.as_ref().and_then(|alias| alias.target(&query.name));
+    let asked = Asked {
+        query: &query,
+        name: target.as_ref().unwrap_or(&query.name),
+        alias: alias.as_ref(),
+    };
+    match exchange.stale(&asked, buf) {
+        Some(len) => Fallback { len, stale: true },
+        None => Fallback {
+            len: exchange.explain(rcode::SERVFAIL, why.ede(), &query, buf),
+            stale: false,
+        },
     }
 }
 
@@ -311,20 +377,34 @@ fn look_up(
     query: &Query,
     write: impl FnOnce(Found<'_>) -> usize,
 ) -> Option<usize> {
-    let Context { cache, now, .. } = exchange.context;
-    SCRATCH.with_borrow_mut(|scratch| {
+    let Context {
+        cache, now, policy, ..
+    } = exchange.context;
+    with_scratch(|scratch| {
         let sought = Sought {
             key,
             place,
             variant: variant(query),
         };
         let Hit {
-            stored, age_secs, ..
+            stored,
+            age_secs,
+            left_secs,
         } = cache.lookup(&sought, now.secs, scratch)?;
         let stored = Stored::new(stored)?;
         exchange.context.counters.count(Counter::CacheHits);
-        Some(write(Found { stored, age_secs }))
+        let len = write(Found { stored, age_secs });
+        if policy.limits.is_due(age_secs, left_secs) {
+            exchange.refresh(query, key.name(), place);
+        }
+        Some(len)
     })
+}
+
+/// Lends out the thread's scratch space; not to be called within itself.
+#[inline]
+pub(crate) fn with_scratch<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
+    SCRATCH.with_borrow_mut(|scratch| use_it(scratch))
 }
 
 /// What the answer to a query is stored under, when it is asked for this name.
@@ -334,7 +414,7 @@ fn key<'a>(name: &'a Name, query: &Query) -> Option<Key<'a>> {
 }
 
 #[inline]
-fn variant(query: &Query) -> Variant {
+pub(crate) fn variant(query: &Query) -> Variant {
     Variant {
         dnssec_ok: query.dnssec_ok(),
         checking_disabled: query.cd,

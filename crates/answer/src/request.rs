@@ -55,4 +55,7 @@ pub struct Question {
     pub qclass: u16,
     /// CD: the client wants the answer even if it is bogus.
     pub cd: bool,
+    /// There is an expired answer, which the client gets if it would have to wait longer than
+    /// `serve-expired-client-timeout` for a fresh one.
+    pub stale: bool,
 }

@@ -1,6 +1,10 @@
-use sluicegate_dns::{HEADER_BYTES, Name, Stored, StoredBuilder, StoredInfo, compile, rcode};
+use sluicegate_dns::{Ede, HEADER_BYTES, Name, Stored, StoredInfo, compile, rcode};
 
-use crate::cache::{Cache, Entry, Key, Variant, Variants};
+use crate::cache::{Cache, Entry, Variant, Variants};
+use crate::failure::{
+    BOGUS_VIEW, Failure, FailureKind, MAX_EDE_TEXT_BYTES, NO_REACHABLE_AUTHORITY, Subject,
+    Unresolved,
+};
 use crate::pipeline::VIEW;
 use crate::{Limits, Now, Question};
 
@@ -13,6 +17,8 @@ pub struct Findings<'a> {
     pub security: Security,
     /// The whole message, with all DNSSEC records; empty when there is only a response code.
     pub wire: &'a [u8],
+    /// Why the data is bogus, in libunbound's words; empty if it is not, or nothing is said.
+    pub why_bogus: &'a str,
 }
 
 /// The verdict of validation.
@@ -30,7 +36,9 @@ pub enum Security {
 #[derive(Debug)]
 pub struct Resolution {
     question: Question,
+    /// With `trouble`, those for clients with CD only.
     answers: Vec<Answer>,
+    trouble: Option<Trouble>,
 }
 
 /// One stored answer and the variants of the question that it serves.
@@ -41,6 +49,24 @@ struct Answer {
     ttl_secs: u32,
 }
 
+/// Why there is no good answer.
+#[derive(Debug)]
+struct Trouble {
+    kind: FailureKind,
+    rcode: u16,
+    ede_code: u16,
+    text: String,
+}
+
+/// What a client is told.
+pub(crate) enum Told<'a> {
+    Answer(Stored<'a>),
+    /// That the answer is bogus.
+    Bogus(Failure<'a>),
+    /// That there is none, unless an expired one is at hand.
+    Failed(Failure<'a>),
+}
+
 impl Resolution {
     /// Compiles what was found. What can't be compiled, and what is bogus, is SERVFAIL; bogus data is kept
     /// for clients with CD.
@@ -48,25 +74,24 @@ impl Resolution {
         let mut resolution = Self {
             question: question.clone(),
             answers: Vec::new(),
+            trouble: None,
         };
         let compiled = resolution.compile(found, limits);
-        let checked_ttl = match (compiled, found.security) {
-            (true, Security::Bogus) => Some(BOGUS_TTL_SECS),
+        resolution.trouble = match (compiled, found.security) {
+            (true, Security::Bogus) => Some(Trouble {
+                kind: FailureKind::Bogus,
+                rcode: rcode::SERVFAIL,
+                ede_code: bogus_code(found.why_bogus),
+                text: found.why_bogus.to_owned(),
+            }),
             (true, _) => None,
-            (false, _) => Some(FAILURE_TTL_SECS),
+            (false, _) => Some(Trouble {
+                kind: FailureKind::Failed,
+                rcode: failure_code(found),
+                ede_code: NO_REACHABLE_AUTHORITY,
+                text: String::new(),
+            }),
         };
-        if let Some(ttl_secs) = checked_ttl {
-            let variants = if compiled {
-                Variants::CHECKED
-            } else {
-                Variants::ALL
-            };
-            resolution.answers.push(Answer {
-                variants,
-                stored: bare(failure_code(found)),
-                ttl_secs,
-            });
-        }
         resolution
     }
 
@@ -78,20 +103,16 @@ impl Resolution {
         } else {
             Variants::ALL
         };
-        let secure = found.security == Security::Secure;
         if !asks(found.wire, &self.question) {
             return false; // names in stored form point into the question
         }
-        let Some((plain, info)) = compile_with(found.wire, limits, false, secure) else {
+        let Some((plain, info)) = compile_with(found, limits, false) else {
             return false;
         };
         if !matches!(info.rcode, rcode::NOERROR | rcode::NXDOMAIN | YXDOMAIN) {
             return false;
         }
-        let mut ttl_secs = lifetime(&info);
-        if bogus {
-            ttl_secs = ttl_secs.min(BOGUS_TTL_SECS);
-        }
+        let ttl_secs = lifetime(&info);
         if !info.has_dnssec {
             self.answers.push(Answer {
                 variants: scope,
@@ -100,7 +121,7 @@ impl Resolution {
             });
             return true;
         }
-        let Some((signed, info)) = compile_with(found.wire, limits, true, secure) else {
+        let Some((signed, info)) = compile_with(found, limits, true) else {
             return false;
         };
         // Both live as long as the shorter-lived: what a client gets must not hang on who asked first.
@@ -125,33 +146,54 @@ impl Resolution {
         &self.question
     }
 
-    /// The answer for one variant of the question.
-    pub(crate) fn stored(&self, variant: Variant) -> Option<Stored<'_>> {
-        let answer = self
-            .answers
-            .iter()
-            .find(|answer| answer.variants.contains(variant))?;
-        Stored::new(&answer.stored)
+    /// Whether there is a good answer: neither bogus nor a failure.
+    pub fn is_good(&self) -> bool {
+        self.trouble.is_none()
+    }
+
+    /// What a client with this variant of the question is told.
+    pub(crate) fn told(&self, variant: Variant) -> Told<'_> {
+        let mut answers = self.answers.iter();
+        let stored = answers
+            .find(|answer| answer.variants.contains(variant))
+            .and_then(|answer| Stored::new(&answer.stored));
+        match (stored, &self.trouble) {
+            (Some(stored), _) => Told::Answer(stored),
+            (None, Some(trouble)) if trouble.kind == FailureKind::Bogus => {
+                Told::Bogus(trouble.failure())
+            }
+            (None, Some(trouble)) => Told::Failed(trouble.failure()),
+            // Without trouble there is an answer for every variant.
+            (None, None) => Told::Failed(Failure::of(Unresolved::NoAnswer)),
+        }
+    }
+}
+
+impl Trouble {
+    fn failure(&self) -> Failure<'_> {
+        let cut = self.text.floor_char_boundary(MAX_EDE_TEXT_BYTES);
+        Failure {
+            kind: self.kind,
+            rcode: self.rcode,
+            attempts: 0,
+            ede: Ede {
+                code: self.ede_code,
+                text: &self.text[..cut],
+            },
+        }
     }
 }
 
 impl Cache {
-    /// Stores every variant of an answer.
-    pub fn insert(&self, resolution: &Resolution, now: Now) {
-        let Question {
-            name,
-            qtype,
-            qclass,
-            ..
-        } = &resolution.question;
-        let Some(key) = Key::new(name.as_bytes(), *qtype, *qclass, VIEW) else {
-            return;
+    /// Stores every variant of an answer. What is no good answer is remembered beside the last good one, and
+    /// does not take its place.
+    pub fn insert(&self, resolution: &Resolution, limits: &Limits, now: Now) {
+        let subject = Subject::of(&resolution.question);
+        let view = match &resolution.trouble {
+            None => VIEW,
+            Some(_) => BOGUS_VIEW,
         };
-        for answer in resolution
-            .answers
-            .iter()
-            .filter(|answer| answer.ttl_secs > 0)
-        {
+        for answer in &resolution.answers {
             let Answer {
                 variants,
                 stored,
@@ -161,39 +203,43 @@ impl Cache {
                 variants: *variants,
                 stored,
                 ttl_secs: *ttl_secs,
+                keep_secs: limits.keep_secs(),
             };
-            self.store(&key, &entry, now.secs);
+            if let Some(key) = subject.key(view) {
+                self.store(&key, &entry, now.secs);
+            }
+        }
+        match &resolution.trouble {
+            None => self.forget_failure(&resolution.question),
+            Some(trouble) => {
+                self.remember_failure(&resolution.question, trouble.failure(), limits, now);
+            }
         }
     }
 }
 
 /// A DNAME made the name too long (RFC 6672, 2.2); the answer holds the DNAME.
 const YXDOMAIN: u16 = 6;
-/// As Unbound's `val-bogus-ttl`: bogus data is not looked at again for so long.
-const BOGUS_TTL_SECS: u32 = 60;
-/// Failures are remembered for so long: RFC 9520, 3.2 asks for 1 second to 5 minutes.
-const FAILURE_TTL_SECS: u32 = 5;
+/// An answer that does not say how long it lives does so for this long, as in Unbound.
+const UNTOLD_TTL_SECS: u32 = 5;
 
 fn compile_with(
-    wire: &[u8],
+    found: &Findings<'_>,
     limits: &Limits,
     keep_dnssec: bool,
-    secure: bool,
 ) -> Option<(Vec<u8>, StoredInfo)> {
+    let mut options = limits.compile_options(keep_dnssec, found.security == Security::Secure);
+    if found.security == Security::Bogus {
+        options.max_ttl_secs = options.max_ttl_secs.min(limits.bogus_ttl_secs());
+    }
     let mut stored = Vec::new();
-    let info = compile(
-        wire,
-        &limits.compile_options(keep_dnssec, secure),
-        &mut stored,
-    )
-    .ok()?;
+    let info = compile(found.wire, &options, &mut stored).ok()?;
     Some((stored, info))
 }
 
-/// How long an answer lives. One without records says nothing of it: then as long as a failure, as in
-/// Unbound.
+/// How long an answer lives. One without records says nothing of it.
 fn lifetime(info: &StoredInfo) -> u32 {
-    info.ttl_secs.unwrap_or(FAILURE_TTL_SECS)
+    info.ttl_secs.unwrap_or(UNTOLD_TTL_SECS)
 }
 
 /// Whether a message has this question.
@@ -213,8 +259,22 @@ fn failure_code(found: &Findings<'_>) -> u16 {
     }
 }
 
-fn bare(code: u16) -> Vec<u8> {
-    let mut stored = Vec::new();
-    StoredBuilder::new(None, code, false).finish(&mut stored);
-    stored
+/// The extended error (RFC 8914, 4) that libunbound's words stand for.
+fn bogus_code(why: &str) -> u16 {
+    let says = |words: &str| why.contains(words);
+    match () {
+        () if says("signature expired") => SIGNATURE_EXPIRED,
+        () if says("signature before inception") => SIGNATURE_NOT_YET_VALID,
+        () if says("DNSKEY") || says("no keys have a DS") => DNSKEY_MISSING,
+        () if says("no signatures") || says("missing signature") => RRSIGS_MISSING,
+        () if says("NSEC") => NSEC_MISSING,
+        () => DNSSEC_BOGUS,
+    }
 }
+
+const DNSSEC_BOGUS: u16 = 6;
+const SIGNATURE_EXPIRED: u16 = 7;
+const SIGNATURE_NOT_YET_VALID: u16 = 8;
+const DNSKEY_MISSING: u16 = 9;
+const RRSIGS_MISSING: u16 = 10;
+const NSEC_MISSING: u16 = 12;

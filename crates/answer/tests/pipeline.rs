@@ -4,7 +4,7 @@ mod common;
 
 use common::{Client, Message, Server, record};
 use proptest::prelude::*;
-use sluicegate_answer::{Findings, Security, Transport, Verdict, answer, fail};
+use sluicegate_answer::{Findings, Security, Transport, Unresolved, Verdict, answer, fail};
 use sluicegate_dns::{rcode, rtype};
 use sluicegate_telemetry::{Counter, DropReason};
 
@@ -22,6 +22,7 @@ fn insecure(wire: &[u8]) -> Findings<'_> {
         rcode: u16::from(wire[3] & 15),
         security: Security::Insecure,
         wire,
+        why_bogus: "",
     }
 }
 
@@ -164,6 +165,7 @@ fn bogus_data_is_for_clients_with_cd_only() {
         rcode: 0,
         security: Security::Bogus,
         wire: &wire,
+        why_bogus: "",
     };
     let plain = Client::new("bogus.lab", rtype::A);
     let unchecked = Client {
@@ -189,6 +191,7 @@ fn secure_answers_carry_ad_to_those_who_asked() {
         rcode: 0,
         security: Security::Secure,
         wire: &wire,
+        why_bogus: "",
     };
     let plain = Client::new("secure.lab", rtype::A);
     let ad = |reply: &[u8]| reply[3] & 0x20 != 0;
@@ -211,22 +214,6 @@ fn secure_answers_carry_ad_to_those_who_asked() {
             ..plain
         })
         .reply()));
-}
-
-#[test]
-fn failures_are_remembered_for_a_few_seconds() {
-    let mut server = Server::new(CONF);
-    let client = Client::new("broken.lab", rtype::A);
-    let failed = Findings {
-        rcode: rcode::SERVFAIL,
-        security: Security::Insecure,
-        wire: &[],
-    };
-    assert_eq!(server.ask_and_find(&client, &failed)[3] & 15, 2);
-    server.advance(4);
-    assert_eq!(server.ask(&client).reply()[3] & 15, 2);
-    server.advance(1);
-    assert!(matches!(server.ask(&client).verdict, Verdict::Miss(_)));
 }
 
 #[test]
@@ -362,6 +349,7 @@ fn a_failed_target_is_a_failure_without_the_alias() {
         rcode: rcode::SERVFAIL,
         security: Security::Insecure,
         wire: &[],
+        why_bogus: "",
     };
     let reply = server.ask_and_find(&Client::new("x.away.lab", rtype::A), &failed);
     assert_eq!(
@@ -486,12 +474,15 @@ fn fail_is_servfail_with_the_question() {
     let msg = client.msg();
     let mut buf = vec![0; 2048];
     buf[..msg.len()].copy_from_slice(&msg);
-    let len = server.with(|context| fail(context, &client.request(), &mut buf, msg.len()));
+    let why = Unresolved::Overloaded;
+    let reply = server.with(|context| fail(context, &client.request(), &mut buf, msg.len(), why));
     assert_eq!(
         (buf[3] & 15, &buf[4..12]),
         (2, &[0, 1, 0, 0, 0, 0, 0, 1][..])
     );
-    assert_eq!(len, msg.len());
+    assert!(!reply.stale);
+    // The OPT record says why: network error.
+    assert_eq!(buf[msg.len()..reply.len], [0, 15, 0, 2, 0, 23]);
 }
 
 proptest! {

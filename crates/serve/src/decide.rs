@@ -104,14 +104,22 @@ impl<'a> Moment<'a> {
             Ok(resolution) => {
                 sluicegate_answer::finish(&context, resolution, request, buf, query.len())
             }
-            Err(_) => sluicegate_answer::fail(&context, request, buf, query.len()),
+            Err(failure) => {
+                let why = failure.unresolved();
+                let fallback = sluicegate_answer::fail(&context, request, buf, query.len(), why);
+                if !fallback.stale {
+                    self.counters.count(Counter::Failed);
+                }
+                fallback.len
+            }
         };
         let written = catch_unwind(AssertUnwindSafe(write)).ok();
-        self.counters.count(match (&written, outcome) {
-            (None, _) => Counter::DropPanic,
-            (_, Ok(_)) => Counter::Resolved,
-            (_, Err(_)) => Counter::Failed,
-        });
+        match (&written, outcome) {
+            (None, _) => self.counters.count(Counter::DropPanic),
+            (_, Ok(_)) => self.counters.count(Counter::Resolved),
+            // Counted as the failure or the expired answer that it became.
+            (_, Err(_)) => {}
+        }
         written
     }
 
@@ -127,6 +135,7 @@ impl<'a> Moment<'a> {
             cache: &shared.brain.cache,
             now: *now,
             counters,
+            refresh: shared.refresher(),
         }
     }
 }

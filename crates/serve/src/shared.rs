@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use rustix::time::{ClockId, clock_gettime};
 use sluicegate_answer::{Brain, Now};
 
-use crate::handoff::{HandoffPort, PortFactory, TaskPort};
+use crate::handoff::{HandoffPort, PortFactory, Refresher, TaskPort};
 use crate::registry::Registry;
 
 /// What every worker shares: the brain (policy and cache), the counters' registry, the way to the engine.
@@ -39,6 +39,11 @@ impl Shared {
     /// The same for a task of an async runtime.
     pub(crate) fn task_port(&self, capacity: usize) -> TaskPort {
         self.ports.task_port(capacity)
+    }
+
+    /// Where workers leave the questions that are to be refreshed.
+    pub(crate) const fn refresher(&self) -> &Refresher {
+        self.ports.refresher()
     }
 
     /// The time that answers age by, in whole seconds of the monotonic clock; read it once for each batch.

@@ -28,6 +28,12 @@ counters! {
     CacheHits => "cache.hits",
     /// Questions that the cache could not answer.
     CacheMisses => "cache.misses",
+    /// Replies made from a failure that is remembered (RFC 9520, or bogus data).
+    FailureHits => "cache.failures",
+    /// Replies made from an expired answer (RFC 8767).
+    Expired => "cache.expired",
+    /// Answers that were to be asked for anew while no client waits.
+    Prefetches => "cache.prefetches",
     /// Replies made from local data or a local zone.
     LocalAnswers => "local",
     /// Replies that access control refused.

@@ -49,6 +49,7 @@ impl Ours {
             cache: &self.brain.cache,
             now: NOW,
             counters: &self.counters,
+            refresh: &(),
         };
         let local: IpAddr = match probe.source {
             IpAddr::V4(_) => [127, 0, 0, 1].into(),
@@ -70,7 +71,7 @@ impl Ours {
                 Verdict::Drop(_) => Outcome::Silence,
                 Verdict::Miss(question) => {
                     let resolution = resolve(&question, upstream, policy.limits())?;
-                    self.brain.cache.insert(&resolution, NOW);
+                    self.brain.cache.insert(&resolution, policy.limits(), NOW);
                     let len = finish(&context, &resolution, &request, &mut buf, msg.len());
                     Outcome::of_reply(&buf[..len])
                 }
@@ -101,6 +102,7 @@ fn resolve(
             rcode,
             security: Security::Insecure,
             wire: &wire,
+            why_bogus: "",
         },
         limits,
     ))

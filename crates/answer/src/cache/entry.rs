@@ -29,8 +29,9 @@ impl<'a> Key<'a> {
         Some(Self { name, ident })
     }
 
+    /// The lower-cased wire form of the name.
     #[inline]
-    pub(super) fn name(&self) -> &'a [u8] {
+    pub(crate) fn name(&self) -> &'a [u8] {
         self.name
     }
 
@@ -111,6 +112,14 @@ impl Prefix {
         Self {
             times: u64::from(stored_at) | u64::from(expires) << 32,
             shape: key.ident | u64::from(stored_len) | u64::from(variants.0) << VARIANTS_SHIFT,
+        }
+    }
+
+    /// The same, with another second of expiry.
+    pub(super) fn expired_at(self, secs: u32) -> Self {
+        Self {
+            times: u64::from(self.stored_at()) | u64::from(secs) << 32,
+            ..self
         }
     }
 

@@ -22,12 +22,14 @@
 //! # Bounds
 //!
 //! The memory is that of the sets, taken once; what is left of the configured bytes after the last whole
-//! set stays unused. A full set always admits the new entry: expired entries go first, then by SIEVE
+//! set stays unused. A full set always admits the new entry: entries of no more use go first, then by SIEVE
 //! (oldest first, those used since the last round are passed over once), so that a scan of names asked
 //! once cannot push out those asked again.
 
 #[cfg(not(loom))]
 mod entry;
+#[cfg(not(loom))]
+mod expired;
 #[cfg(not(loom))]
 mod memory;
 mod seqlock;

@@ -40,8 +40,10 @@ pub struct Entry<'a> {
     pub variants: Variants,
     /// The answer in stored form.
     pub stored: &'a [u8],
-    /// How long it lives, in seconds; with 0 not at all.
+    /// How long it lives, in seconds; with 0 not at all, unless it is kept.
     pub ttl_secs: u32,
+    /// For how many seconds after its end an answer is still of use, this one and those it could replace.
+    pub keep_secs: u32,
 }
 
 /// A live answer, copied out.
@@ -185,6 +187,7 @@ impl Cache {
             variants,
             stored,
             ttl_secs,
+            keep_secs,
         } = *entry;
         let place = self.place(key);
         let expires = now_secs.saturating_add(ttl_secs);
@@ -195,11 +198,12 @@ impl Cache {
             stored,
             stored_at: now_secs,
             expires,
+            dead_at: now_secs.saturating_sub(keep_secs),
         };
         let bytes = Prefix::WORDS * 8
             + key.name().len().next_multiple_of(8)
             + stored.len().next_multiple_of(8);
-        let evicted = if ttl_secs == 0 {
+        let evicted = if ttl_secs == 0 && keep_secs == 0 {
             None
         } else if bytes <= SMALL_ENTRY_BYTES {
             forget(&self.large, place, &new);
@@ -221,6 +225,23 @@ impl Cache {
         self.inserted.fetch_add(1, Relaxed);
         self.evicted.fetch_add(evicted as u64, Relaxed);
         Inserted::Stored { evicted }
+    }
+
+    /// The two sets that a place can mean.
+    pub(super) fn sets(
+        &self,
+        place: Place,
+    ) -> (Option<Set<'_, SMALL_WORDS>>, Option<Set<'_, LARGE_WORDS>>) {
+        (
+            self.small.get(place.index(self.small.len())),
+            self.large.get(place.index(self.large.len())),
+        )
+    }
+
+    /// Removes what an entry would replace.
+    pub(super) fn forget_in_both(&self, place: Place, new: &NewEntry<'_>) {
+        forget(&self.small, place, new);
+        forget(&self.large, place, new);
     }
 
     /// Removes every entry whose name (lower-cased wire form) is chosen; how many went.
@@ -277,9 +298,14 @@ impl Place {
         (((self.0 >> 32) * sets as u64) >> 32) as usize
     }
 
+    /// The whole hash.
+    pub(crate) const fn hash(self) -> u64 {
+        self.0
+    }
+
     /// The tag, by the lowest bits; 0 is what free lanes have.
     #[inline]
-    fn tag(self) -> u16 {
+    pub(super) fn tag(self) -> u16 {
         (self.0 as u16).max(1)
     }
 }

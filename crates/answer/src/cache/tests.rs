@@ -51,6 +51,7 @@ fn put(
             variants,
             stored,
             ttl_secs,
+            keep_secs: 0,
         },
         now,
     )

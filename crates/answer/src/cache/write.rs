@@ -14,6 +14,8 @@ pub(super) struct NewEntry<'a> {
     pub(super) stored: &'a [u8],
     pub(super) stored_at: u32,
     pub(super) expires: u32,
+    /// What has expired by then is of no use any more.
+    pub(super) dead_at: u32,
 }
 
 impl<const W: usize> Set<'_, W> {
@@ -25,7 +27,7 @@ impl<const W: usize> Set<'_, W> {
         self.write(|log| {
             let was_used = log.remove_replaced(new);
             let need = Self::units_for(new);
-            let evicted = log.make_room(need, new.stored_at);
+            let evicted = log.make_room(need, new.dead_at);
             log.append(new, need, was_used);
             evicted
         })
@@ -35,6 +37,13 @@ impl<const W: usize> Set<'_, W> {
     pub(super) fn forget(self, new: &NewEntry<'_>) {
         if self.may_hold(new.tag) {
             self.write(|log| log.remove_replaced(new));
+        }
+    }
+
+    /// Lets the expired entries of a key count as expired just now. Reads only, when there are none.
+    pub(super) fn restart_expired(self, key: &Key<'_>, tag: u16, now_secs: u32) {
+        if self.may_hold(tag) {
+            self.write(|log| log.restart_expired(key, tag, now_secs));
         }
     }
 
@@ -145,23 +154,33 @@ impl<const W: usize> Log<'_, W> {
         }
         let entry = self.entry(index);
         let prefix = prefix_of(entry)?;
-        let name = words_of(new.key.name()).zip(&entry[Prefix::WORDS..]);
-        let replaced = prefix.is_of(&new.key)
-            && prefix.overlaps(new.variants)
-            && name
-                .into_iter()
-                .all(|(mine, stored)| mine == stored.load(Relaxed));
+        let replaced = prefix.overlaps(new.variants) && is_under(entry, prefix, &new.key);
         replaced.then(|| Self::units(prefix))
     }
 
-    /// Makes `need` units free at the end of the log: expired entries go first, then by SIEVE.
-    fn make_room(&mut self, need: usize, now_secs: u32) -> usize {
+    fn restart_expired(&mut self, key: &Key<'_>, tag: u16, now_secs: u32) {
+        for index in 0..self.header.count {
+            if self.header.tags[index] != tag {
+                continue;
+            }
+            let entry = self.entry(index);
+            if let Some(prefix) = prefix_of(entry)
+                && prefix.expires() < now_secs
+                && is_under(entry, prefix, key)
+            {
+                entry[0].store(prefix.expired_at(now_secs).times, Relaxed);
+            }
+        }
+    }
+
+    /// Makes `need` units free at the end of the log: dead entries go first, then by SIEVE.
+    fn make_room(&mut self, need: usize, dead_at: u32) -> usize {
         let full = |header: &Header| {
             header.count == MAX_ENTRIES || header.units + need > Set::<'_, W>::UNITS
         };
         let mut evicted = 0;
         if full(&self.header) {
-            self.remove_where(|prefix, _| prefix.expires() <= now_secs);
+            self.remove_where(|prefix, _| prefix.expires() <= dead_at);
         }
         while self.header.count > 0 && full(&self.header) {
             let index = self.header.choose_victim();
@@ -215,6 +234,12 @@ impl<const W: usize> Log<'_, W> {
         }
         self.header.push(new.tag, units, was_used);
     }
+}
+
+/// Whether an entry is stored under this key.
+fn is_under(entry: &[AtomicU64], prefix: Prefix, key: &Key<'_>) -> bool {
+    let mut name = words_of(key.name()).zip(&entry[Prefix::WORDS..]);
+    prefix.is_of(key) && name.all(|(mine, stored)| mine == stored.load(Relaxed))
 }
 
 /// A set's header, taken out of its words.

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use sluicegate_answer::{
-    Brain, Context, Findings, Now, Policy, Question, Request, Resolution, Transport, Verdict,
-    answer, finish,
+    Brain, Context, Findings, Now, Policy, Question, Refresh, Request, Resolution, Transport,
+    Unresolved, Verdict, answer, fail, finish,
 };
 use sluicegate_conf::LoadOptions;
 use sluicegate_telemetry::{Counter, Counters};
@@ -17,6 +17,17 @@ pub struct Server {
     pub brain: Brain,
     counters: Counters,
     now: Now,
+    refreshes: Refreshes,
+}
+
+/// The questions that were to be asked anew.
+#[derive(Debug, Default)]
+pub struct Refreshes(std::sync::Mutex<Vec<Question>>);
+
+impl Refresh for Refreshes {
+    fn refresh(&self, question: Question) {
+        self.0.lock().unwrap().push(question);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +69,7 @@ impl Server {
             brain: Brain::new(policy(lines), 4 << 20),
             counters: Counters::new(),
             now: Now { secs: 1000 },
+            refreshes: Refreshes::default(),
         }
     }
 
@@ -78,6 +90,11 @@ impl Server {
         self.counters.snapshot().value(counter)
     }
 
+    /// Takes the questions that were to be asked anew since this was asked last.
+    pub fn refreshes(&self) -> Vec<Question> {
+        std::mem::take(&mut self.refreshes.0.lock().unwrap())
+    }
+
     pub fn with<R>(&self, work: impl FnOnce(&Context<'_>) -> R) -> R {
         let policy = self.brain.policy.load();
         work(&Context {
@@ -85,6 +102,7 @@ impl Server {
             cache: &self.brain.cache,
             now: self.now,
             counters: &self.counters,
+            refresh: &self.refreshes,
         })
     }
 
@@ -126,10 +144,38 @@ impl Server {
         }
     }
 
+    /// The question of a miss.
+    pub fn miss(&self, client: &Client) -> Question {
+        match self.ask(client).verdict {
+            Verdict::Miss(question) => question,
+            other => panic!("no miss: {other:?}"),
+        }
+    }
+
+    /// What a client gets that has waited in vain, and whether it is stale.
+    pub fn fail(&self, client: &Client, why: Unresolved) -> (Vec<u8>, bool) {
+        let mut buf = client.msg();
+        let len = buf.len();
+        buf.resize(65_535, 0xaa);
+        let fallback = self.with(|context| fail(context, &client.request(), &mut buf, len, why));
+        buf.truncate(fallback.len);
+        (buf, fallback.stale)
+    }
+
+    /// Lets the hand-off note that a question has no answer.
+    pub fn note(&self, question: &Question, why: Unresolved) {
+        self.with(|context| {
+            let limits = context.policy.limits();
+            context.cache.fail(question, why, limits, context.now);
+        });
+    }
+
     pub fn finish(&self, client: &Client, question: &Question, found: &Findings<'_>) -> Vec<u8> {
         self.with(|context| {
             let resolution = Resolution::new(question, found, context.policy.limits());
-            context.cache.insert(&resolution, context.now);
+            context
+                .cache
+                .insert(&resolution, context.policy.limits(), context.now);
             let mut buf = client.msg();
             let len = buf.len();
             buf.resize(65_535, 0xaa);
@@ -297,4 +343,15 @@ pub fn records(msg: &[u8]) -> Vec<ReadRecord> {
             }
         })
         .collect()
+}
+
+/// The extended error (RFC 8914) in a reply: its code and text.
+pub fn ede(msg: &[u8]) -> Option<(u16, String)> {
+    use domain::base::Message;
+    use domain::base::opt::ExtendedError;
+    let msg = Message::from_octets(msg).unwrap();
+    let opt = msg.opt()?;
+    let error = opt.opt().iter::<ExtendedError<_>>().next()?.unwrap();
+    let text = error.text().and_then(Result::ok).map(ToString::to_string);
+    Some((error.code().to_int(), text.unwrap_or_default()))
 }

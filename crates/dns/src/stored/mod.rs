@@ -12,6 +12,7 @@
 
 mod builder;
 mod compile;
+mod expired;
 mod layout;
 mod message;
 mod rdata;
@@ -19,4 +20,5 @@ mod writer;
 
 pub use builder::{Owner, StoredBuilder};
 pub use compile::{CompileError, CompileOptions, StoredInfo, compile};
+pub use expired::set_ttls;
 pub use layout::{Section, Stored};

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -10,20 +9,13 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sluicegate_engine::{Client, EngineOptions, StartError, Summary};
 
-use super::port::{Ask, Failure, HubEnd, PortEnd};
-use super::resolve;
+use super::errands::{Errands, Ticket, Waiter};
+use super::port::{Ask, Failure, HubEnd, Outcome, PortEnd};
 use super::status::HubStatus;
-use crate::{Shared, Token, Waker};
+use crate::{Shared, Waker};
 
 /// Questions taken from one worker before the others have their turn.
 const ROUND: usize = 64;
-
-/// Who asked: which worker, and which of its clients.
-#[derive(Clone, Copy, Debug)]
-struct Ticket {
-    port: u64,
-    token: Token,
-}
 
 /// What the hand-off thread can be told.
 enum Command {
@@ -132,32 +124,26 @@ impl HubHandle {
 
 /// The thread's own state.
 struct Hub {
-    shared: Arc<Shared>,
-    client: Client<Ticket>,
+    errands: Errands,
     end: HubEnd,
     commands: Receiver<Command>,
     ports: BTreeMap<u64, PortEnd>,
     reconfiguring: Option<SyncSender<Result<(), StartError>>>,
     status: Arc<HubStatus>,
-    /// Answers that found their worker gone, or its ring full.
-    lost: u64,
 }
 
 impl Hub {
     fn new(
-        client: Client<Ticket>,
+        client: Client<Waiter>,
         (shared, end, commands, status): (Arc<Shared>, HubEnd, Receiver<Command>, Arc<HubStatus>),
     ) -> Self {
-        let (ports, reconfiguring, lost) = (BTreeMap::new(), None, 0);
         Self {
-            shared,
-            client,
+            errands: Errands::new(client, shared),
             end,
             commands,
-            ports,
-            reconfiguring,
+            ports: BTreeMap::new(),
+            reconfiguring: None,
             status,
-            lost,
         }
     }
 
@@ -167,7 +153,7 @@ impl Hub {
                 return self.stop();
             }
             self.adopt();
-            let busy = self.take_questions();
+            let busy = self.take_questions() | self.take_refreshes();
             self.turn();
             if let Err(error) = self.wait(busy) {
                 tracing::error!("hand-off: poll: {error}; misses can no longer be answered");
@@ -178,27 +164,29 @@ impl Hub {
 
     /// Ends the engine; whoever still waits is told.
     fn stop(mut self) {
-        for Ticket { port, token } in self.client.stop() {
-            if let Some(port) = self.ports.get_mut(&port) {
-                port.settle(token, Err(Failure::Stopping));
-            }
+        for ticket in self.errands.stop() {
+            deliver(&mut self.ports, ticket, Err(Failure::Stopping));
         }
     }
 
-    /// Waits for a worker, the engine or a command; does not wait if there is more to take.
-    fn wait(&self, busy: bool) -> nix::Result<()> {
+    /// Waits for a worker, the engine, a command or the end of a client's patience; does not wait if there is
+    /// more to take.
+    fn wait(&mut self, busy: bool) -> nix::Result<()> {
+        let deadline = self.errands.next_deadline();
         let mut fds = [
             PollFd::new(self.end.waker.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.client.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.errands.client.as_fd(), PollFlags::POLLIN),
         ];
-        match poll(
-            &mut fds,
-            if busy {
-                PollTimeout::ZERO
-            } else {
-                PollTimeout::NONE
-            },
-        ) {
+        let timeout = match deadline {
+            _ if busy => PollTimeout::ZERO,
+            None => PollTimeout::NONE,
+            // Rounded up: a wait that ends a little early would be followed by a spin.
+            Some(until) => {
+                let left = until.saturating_duration_since(Instant::now());
+                PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error),
         }
@@ -212,7 +200,7 @@ impl Hub {
             match self.commands.try_recv() {
                 Ok(Command::Reconfigure(text, answer)) => {
                     // A second one before the first has ended takes its place.
-                    match self.client.begin_reconfigure(text) {
+                    match self.errands.client.begin_reconfigure(text) {
                         Ok(()) => self.reconfiguring = Some(answer),
                         Err(error) => drop(answer.send(Err(error))),
                     }
@@ -240,44 +228,44 @@ impl Hub {
                 };
                 busy |= round + 1 == ROUND;
                 let ticket = Ticket { port: *id, token };
-                let Ok(question) = resolve::engine_question(&question) else {
-                    port.settle(token, Err(Failure::Engine));
-                    continue;
-                };
-                if self.client.ask(question, ticket).is_err() {
-                    port.settle(token, Err(Failure::Overloaded));
+                if let Err(failure) = self.errands.ask(question, ticket) {
+                    port.settle(token, Err(failure));
                 }
             }
         }
         busy
     }
 
+    /// Takes questions that are to be asked anew; `true` if there may be more.
+    fn take_refreshes(&mut self) -> bool {
+        for _ in 0..ROUND {
+            let Some(question) = self.end.refreshes.next() else {
+                return false;
+            };
+            self.errands.refresh(&question);
+        }
+        true
+    }
+
     /// Sends what has been asked, takes what has come, and returns it to the workers.
     fn turn(&mut self) {
-        let Self {
-            shared,
-            client,
-            ports,
-            lost,
-            ..
-        } = self;
-        client.turn(Instant::now(), &mut |outcome, waiters| {
-            // What came from outside must not end the thread that everybody waits for.
-            let compile = AssertUnwindSafe(|| resolve::cache(shared, outcome));
-            let settled = catch_unwind(compile).unwrap_or(Err(Failure::Engine));
-            for Ticket { port, token } in waiters {
-                let delivered = ports
-                    .get_mut(&port)
-                    .is_some_and(|port| port.settle(token, settled.clone()));
-                *lost += u64::from(!delivered);
-            }
-        });
-        if let Some(result) = client.reconfigured()
+        let ports = &mut self.ports;
+        self.errands
+            .turn(&mut |ticket, outcome| deliver(ports, ticket, outcome));
+        if let Some(result) = self.errands.client.reconfigured()
             && let Some(answer) = self.reconfiguring.take()
         {
             let _ = answer.send(result);
         }
-        self.status
-            .publish(self.client.pid(), self.client.stats(), self.lost);
+        let client = &self.errands.client;
+        let counts = self.errands.counts(&self.end.refreshes);
+        self.status.publish(client.pid(), client.stats(), counts);
     }
+}
+
+/// Sends an outcome to the worker that asked; `false`: it is gone, or its ring is full.
+fn deliver(ports: &mut BTreeMap<u64, PortEnd>, ticket: Ticket, outcome: Outcome) -> bool {
+    let Ticket { port, token } = ticket;
+    let port = ports.get_mut(&port);
+    port.is_some_and(|port| port.settle(token, outcome))
 }

@@ -5,8 +5,11 @@
 //! the reply's whole context (addresses, ports, link header, the query itself) stays in the worker's own
 //! [`Pending`](crate::Pending) table.
 
+mod errands;
 mod hub;
+mod patience;
 mod port;
+mod refresh;
 mod resolve;
 mod status;
 
@@ -16,3 +19,4 @@ pub(crate) use hub::HubHandle;
 pub(crate) use port::{Ask, HubEnd, PortEnd};
 pub use port::{Failure, HandoffFull, HandoffPort, Outcome, Settled};
 pub(crate) use port::{Lane, PortFactory, TaskPort};
+pub(crate) use refresh::Refresher;

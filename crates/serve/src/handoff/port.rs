@@ -4,9 +4,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use sluicegate_answer::{Question, Resolution};
+use sluicegate_answer::{Question, Resolution, Unresolved};
 use tokio::sync::Notify;
 
+use super::refresh::{RefreshEnd, Refresher};
 use crate::{Token, Waker};
 
 /// Why there is no answer for a waiting client. It gets SERVFAIL.
@@ -15,10 +16,25 @@ use crate::{Token, Waker};
 pub enum Failure {
     /// The engine gave no answer in time, or could not make one.
     Engine,
+    /// The engine has not answered yet, and the client has waited as long as it is to wait when there is an
+    /// expired answer.
+    Late,
     /// The engine's table of questions in flight is full.
     Overloaded,
     /// The server is ending.
     Stopping,
+}
+
+impl Failure {
+    /// The same as the brain knows it.
+    pub(crate) const fn unresolved(self) -> Unresolved {
+        match self {
+            Self::Engine => Unresolved::NoAnswer,
+            Self::Late => Unresolved::Late,
+            Self::Overloaded => Unresolved::Overloaded,
+            Self::Stopping => Unresolved::Stopping,
+        }
+    }
 }
 
 /// What became of a question.
@@ -116,6 +132,7 @@ pub(crate) struct PortFactory {
     new_ports: Mutex<Sender<PortEnd>>,
     hub: Waker,
     next_id: AtomicU64,
+    refresher: Refresher,
 }
 
 impl PortFactory {
@@ -123,18 +140,26 @@ impl PortFactory {
     pub(crate) fn new() -> std::io::Result<(Self, HubEnd)> {
         let (sender, receiver) = channel();
         let hub = Waker::new()?;
+        let (refresher, refreshes) = Refresher::new(hub.clone());
         let end = HubEnd {
             new_ports: receiver,
             waker: hub.clone(),
+            refreshes,
         };
         Ok((
             Self {
                 new_ports: Mutex::new(sender),
                 hub,
                 next_id: AtomicU64::new(0),
+                refresher,
             },
             end,
         ))
+    }
+
+    /// Where workers leave the questions that are to be refreshed.
+    pub(crate) const fn refresher(&self) -> &Refresher {
+        &self.refresher
     }
 
     /// A new port for a thread. `capacity` bounds the questions on their way to the hand-off thread, and the
@@ -228,4 +253,5 @@ impl PortEnd {
 pub(crate) struct HubEnd {
     pub(crate) new_ports: Receiver<PortEnd>,
     pub(crate) waker: Waker,
+    pub(crate) refreshes: RefreshEnd,
 }

@@ -15,21 +15,35 @@ pub(super) fn engine_question(
     sluicegate_engine::Question::new(question.name.as_bytes(), question.qtype, question.qclass)
 }
 
-/// Compiles what the engine found, once, and puts it into the cache.
-pub(super) fn cache(shared: &Shared, outcome: &sluicegate_engine::Outcome) -> Outcome {
-    let answer = outcome.result.as_ref().map_err(|failure| match failure {
-        sluicegate_engine::Failure::EngineFull => Failure::Overloaded,
-        _ => Failure::Engine,
-    })?;
-    let asked = &outcome.question;
+/// The question as the brain knows it.
+fn brain_question(asked: &sluicegate_engine::Question) -> Result<Question, Failure> {
     let name = Name::from_wire(asked.name()).map_err(|_| Failure::Engine)?;
-    let question = Question {
+    Ok(Question {
         name,
         qtype: asked.qtype(),
         qclass: asked.qclass(),
         cd: false,
-    };
+        stale: false,
+    })
+}
+
+/// Compiles what the engine found, once, and puts it into the cache; also that it found nothing in time.
+pub(super) fn cache(shared: &Shared, outcome: &sluicegate_engine::Outcome) -> Outcome {
+    let question = brain_question(&outcome.question)?;
     let policy = shared.brain.policy.load();
+    let answer = match &outcome.result {
+        Ok(answer) => answer,
+        Err(failure) => {
+            return Err(match failure {
+                sluicegate_engine::Failure::EngineFull => Failure::Overloaded,
+                sluicegate_engine::Failure::Deadline => {
+                    remember(shared, &question, Failure::Engine);
+                    Failure::Engine
+                }
+                _ => Failure::Engine,
+            });
+        }
+    };
     let resolution = Arc::new(Resolution::new(
         &question,
         &findings(answer),
@@ -37,9 +51,17 @@ pub(super) fn cache(shared: &Shared, outcome: &sluicegate_engine::Outcome) -> Ou
     ));
     // A refusal of libunbound's `ratelimit` says nothing of the name.
     if !answer.ratelimited {
-        shared.brain.cache.insert(&resolution, shared.now());
+        let cache = &shared.brain.cache;
+        cache.insert(&resolution, policy.limits(), shared.now());
     }
     Ok(resolution)
+}
+
+/// Notes in the cache that a question has no answer yet.
+pub(super) fn remember(shared: &Shared, question: &Question, failure: Failure) {
+    let policy = shared.brain.policy.load();
+    let (cache, why) = (&shared.brain.cache, failure.unresolved());
+    cache.fail(question, why, policy.limits(), shared.now());
 }
 
 fn findings(answer: &Answer) -> Findings<'_> {
@@ -52,5 +74,6 @@ fn findings(answer: &Answer) -> Findings<'_> {
         rcode: answer.rcode.into(),
         security,
         wire: &answer.wire,
+        why_bogus: answer.why_bogus.as_deref().unwrap_or_default(),
     }
 }

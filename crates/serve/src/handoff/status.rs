@@ -2,6 +2,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sluicegate_engine::Stats;
 
+use super::refresh::RefreshCounts;
 use crate::StatSource;
 
 /// What the hand-off thread shows of itself and the engine; written by it alone.
@@ -12,13 +13,24 @@ pub(super) struct HubStatus(Mutex<Values>);
 struct Values {
     pid: Option<u32>,
     stats: Stats,
-    lost: u64,
+    own: OwnCounts,
+}
+
+/// What the hand-off thread counts itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OwnCounts {
+    /// Answers that found their worker gone, or its ring full.
+    pub(super) lost: u64,
+    /// Clients told an expired answer because the engine took too long.
+    pub(super) late: u64,
+    /// Refreshes.
+    pub(super) refresh: RefreshCounts,
 }
 
 impl HubStatus {
     /// The state after a turn.
-    pub(super) fn publish(&self, pid: Option<u32>, stats: Stats, lost: u64) {
-        *self.lock() = Values { pid, stats, lost };
+    pub(super) fn publish(&self, pid: Option<u32>, stats: Stats, own: OwnCounts) {
+        *self.lock() = Values { pid, stats, own };
     }
 
     /// The engine's process ID, while there is one.
@@ -70,7 +82,12 @@ impl StatSource for HubStatus {
             ("failed", failed),
             ("resent", resent),
             ("restarts", restarts),
-            ("lost", values.lost),
+            ("lost", values.own.lost),
+            ("stale", values.own.late),
+            ("refresh.asked", values.own.refresh.asked),
+            ("refresh.fresh", values.own.refresh.fresh),
+            ("refresh.spared", values.own.refresh.spared),
+            ("refresh.shed", values.own.refresh.shed),
             ("questions", values.stats.questions as u64),
             ("waiting", values.stats.waiting as u64),
         ];

@@ -1,0 +1,163 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use sluicegate_answer::Question;
+use sluicegate_engine::{Client, Overloaded};
+
+use super::patience::Patience;
+use super::port::{Failure, Outcome};
+use super::refresh::{RefreshEnd, Refreshes};
+use super::resolve;
+use super::status::OwnCounts;
+use crate::{Shared, Token};
+
+/// Who asked: which worker, and which of its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ticket {
+    pub(super) port: u64,
+    pub(super) token: Token,
+}
+
+/// Who waits for an answer of the engine's.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waiter {
+    Client(Ticket),
+    /// Nobody: the answer is for the cache.
+    Refresh,
+}
+
+/// What the engine is asked, and for whom.
+pub(super) struct Errands {
+    pub(super) client: Client<Waiter>,
+    shared: Arc<Shared>,
+    patience: Patience<Ticket>,
+    refreshes: Refreshes,
+    own: OwnCounts,
+}
+
+impl Errands {
+    pub(super) fn new(client: Client<Waiter>, shared: Arc<Shared>) -> Self {
+        Self {
+            client,
+            shared,
+            patience: Patience::new(),
+            refreshes: Refreshes::new(),
+            own: OwnCounts::default(),
+        }
+    }
+
+    /// Asks for a client.
+    ///
+    /// # Errors
+    /// [`Failure::Overloaded`]: there is no room. [`Failure::Engine`]: nobody can be asked this.
+    pub(super) fn ask(&mut self, question: Question, ticket: Ticket) -> Result<(), Failure> {
+        let asked = resolve::engine_question(&question).map_err(|_| Failure::Engine)?;
+        // libunbound repeats a failure for a while. A context that has not seen it finds out at once whether
+        // the servers are back.
+        let cache = &self.shared.brain.cache;
+        let failures = cache.failures(&question, self.shared.now());
+        let waiter = Waiter::Client(ticket);
+        let refused = match failures {
+            0 => Some(waiter),
+            failures => {
+                let sent = self.client.refresh(asked.clone(), failures, waiter);
+                sent.err().map(|Overloaded(waiter)| waiter)
+            }
+        };
+        if let Some(waiter) = refused {
+            self.refreshes.asked_plainly(&asked);
+            let sent = self.client.ask(asked, waiter);
+            sent.map_err(|_| Failure::Overloaded)?;
+        }
+        if question.stale {
+            let policy = self.shared.brain.policy.load();
+            let until = Instant::now() + policy.limits().client_timeout();
+            self.patience.insert(ticket, question, until);
+        }
+        Ok(())
+    }
+
+    /// Asks for nobody but the cache, unless there is a reason not to.
+    pub(super) fn refresh(&mut self, question: &Question) {
+        let Ok(asked) = resolve::engine_question(question) else {
+            return;
+        };
+        let cache = &self.shared.brain.cache;
+        if cache.is_failing(question, self.shared.now()) {
+            self.refreshes.spare();
+        } else if let Some(generation) = self.refreshes.begin(&asked) {
+            let sent = self
+                .client
+                .refresh(asked.clone(), generation, Waiter::Refresh);
+            if sent.is_err() {
+                self.refreshes.shed(&asked);
+            }
+        }
+    }
+
+    /// Sends what has been asked, takes what has come, and returns it by `deliver`, which says whether it could.
+    /// Also tells the clients that have waited long enough to take their expired answers.
+    pub(super) fn turn(&mut self, deliver: &mut impl FnMut(Ticket, Outcome) -> bool) {
+        let Self {
+            client,
+            shared,
+            patience,
+            refreshes,
+            own,
+        } = self;
+        client.turn(Instant::now(), &mut |outcome, waiters| {
+            // What came from outside must not end the thread that everybody waits for.
+            let compile = AssertUnwindSafe(|| resolve::cache(shared, outcome));
+            let settled = catch_unwind(compile).unwrap_or(Err(Failure::Engine));
+            for waiter in waiters {
+                match waiter {
+                    Waiter::Client(ticket) if patience.settle(ticket) => {
+                        own.lost += u64::from(!deliver(ticket, settled.clone()));
+                    }
+                    Waiter::Client(_) => {}
+                    Waiter::Refresh => {
+                        let is_good = settled.as_ref().is_ok_and(|answer| answer.is_good());
+                        refreshes.end(&outcome.question, is_good);
+                    }
+                }
+            }
+        });
+        let now = Instant::now();
+        while let Some((ticket, question)) = patience.expire(now) {
+            // Those who ask next need not wait as long.
+            resolve::remember(shared, &question, Failure::Late);
+            own.late += 1;
+            own.lost += u64::from(!deliver(ticket, Err(Failure::Late)));
+        }
+    }
+
+    /// When the next client is to be told an expired answer.
+    pub(super) fn next_deadline(&mut self) -> Option<Instant> {
+        self.patience.next_deadline()
+    }
+
+    /// What was counted here.
+    pub(super) fn counts(&self, refreshes: &RefreshEnd) -> OwnCounts {
+        OwnCounts {
+            refresh: self.refreshes.counts(refreshes),
+            ..self.own
+        }
+    }
+
+    /// Ends the engine; those who still wait for an answer.
+    pub(super) fn stop(self) -> Vec<Ticket> {
+        let Self {
+            client,
+            mut patience,
+            ..
+        } = self;
+        let waiting = client.stop().into_iter();
+        waiting
+            .filter_map(|waiter| match waiter {
+                Waiter::Client(ticket) => patience.settle(ticket).then_some(ticket),
+                Waiter::Refresh => None,
+            })
+            .collect()
+    }
+}

@@ -4,7 +4,7 @@ NEXTEST_VERSION := 0.9.143
 DENY_VERSION    := 0.20.2
 LOOM            := RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 
-.PHONY: run world deps build test check lint deny loom doctest gate bench fuzz help
+.PHONY: run world deps build test check lint deny loom doctest gate gate-accept bench fuzz help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -31,14 +31,17 @@ build: ## the server, optimised: target/release/sluicegate
 test: ## every test that can run here; what can't says why and counts as skipped
 	@scripts/deps.sh test
 	@scripts/peers.sh
-	@$(MAKE) --no-print-directory loom doctest
+	@$(MAKE) --no-print-directory loom doctest gate
 	@nextest=$$(scripts/tool.sh cargo-nextest $(NEXTEST_VERSION)) && \
 	    cargo build --workspace --all-targets && \
 	    cargo run --quiet --package sluicegate-lab --bin lab-needs && \
 	    $$nextest nextest run --workspace
 
-gate: ## instructions of each step of an answer, compared with bench/instructions.txt
-	@cargo run --quiet --release --package sluicegate-bench -- gate
+gate: ## instructions of each step of an answer: none may exceed bench/instructions.txt by more than 3 %
+	@cargo run --quiet --profile gate --package sluicegate-inprocess
+
+gate-accept: ## writes bench/instructions.txt anew
+	@cargo run --quiet --profile gate --package sluicegate-inprocess -- --write
 
 bench: ## Sluicegate beside its peers, some minutes (root; BENCH=quick|full, BENCH_CASES=hits,latency,...)
 	@scripts/deps.sh test

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
+use sluicegate_inprocess::Operation;
 
-use crate::inprocess::Operation;
 use crate::plan::Effort;
-use crate::{contender, inprocess, report, run};
+use crate::{contender, report, run};
 
 #[derive(Parser)]
 #[command(name = "bench", about = "Measures Sluicegate beside its peers")]
@@ -42,15 +42,9 @@ enum Command {
         #[arg(long)]
         page: Option<PathBuf>,
     },
-    /// Counts instructions with callgrind and compares them with bench/instructions.txt.
-    Gate {
-        /// Writes that file anew instead.
-        #[arg(long)]
-        write: bool,
-    },
     /// Repeats an operation, to be counted.
     #[command(hide = true)]
-    Count { operation: Operation, repeats: u32 },
+    Count { operation: String },
     /// Lists the cases.
     Cases,
     /// Sends queries on the first queue of an interface back through `AF_XDP`.
@@ -76,8 +70,9 @@ pub(crate) fn run() -> Result<()> {
             report::write(&out, None)
         }
         Command::Report { out, page } => report::write(&out, page.as_deref()),
-        Command::Gate { write } => inprocess::gate(write).map(drop),
-        Command::Count { operation, repeats } => inprocess::count(operation, repeats),
+        Command::Count { operation } => {
+            sluicegate_inprocess::count(Operation::named(&operation).context("no such operation")?)
+        }
         Command::Cases => {
             for case in &crate::plan::CASES {
                 report::say(&format!("{:16} {}", case.name, case.title));

@@ -1,11 +1,13 @@
+//! What an answer costs without a network: nanoseconds, bytes, instructions.
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::fixture::{BUFFER_BYTES, Fixture, frame, known, renumber};
-use super::operation::ALL;
+use sluicegate_inprocess::{BUFFER_BYTES, Fixture, Operation, frame, known, renumber};
+
 use crate::data::{Random, Zipf};
 use crate::measure::pin_thread;
 use crate::plan::Effort;
@@ -16,6 +18,8 @@ use crate::site::SERVER_CORE;
 /// but disturbance makes a round longer.
 const REPEATS: u32 = 200_000;
 const ROUNDS: usize = 9;
+/// How many queries an operation is tried with in turn: so few that they stay in the processor's first cache.
+const QUERIES: usize = 64;
 /// Queries of a round over many names.
 const DRAWS: usize = 1_000_000;
 /// Cache bytes for each name, so that none is evicted.
@@ -33,9 +37,9 @@ pub(crate) fn measure(effort: Effort) -> Result<BTreeMap<String, f64>> {
         say(&format!("  {name}: {value:.1}"));
         results.insert(name, value);
     };
-    let copy = each(&mut *ALL[0].prepare()?);
-    for operation in ALL.into_iter().skip(1) {
-        let mut step = operation.prepare()?;
+    let copy = each(&mut *Operation::ALL[0].prepare(QUERIES)?);
+    for operation in Operation::ALL.into_iter().skip(1) {
+        let mut step = operation.prepare(QUERIES)?;
         put(format!("ns {}", operation.name()), each(&mut *step) - copy);
     }
     let largest = if effort == Effort::Smoke {
@@ -80,7 +84,7 @@ fn each(step: &mut dyn FnMut()) -> f64 {
 
 /// Nanoseconds of a whole hit, the names as drawn; the cost of making the queries taken off.
 fn over(fixture: &Fixture, draws: &[u32]) -> Result<f64> {
-    let template = frame(&known(0).to_string());
+    let template = frame(&known(0));
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut lost = 0usize;
     let count = f64::from(u32::try_from(draws.len())?);

@@ -6,11 +6,12 @@ use sluicegate_conf::{AccessAction, AccessRule};
 use sluicegate_dns::{CompileOptions, Query, RenderOptions, Stored, compile, render};
 use sluicegate_packet::{Datagram, reply_in_place};
 
-use super::fixture::{BUFFER_BYTES, Fixture, frame, known};
+use crate::fixture::{Fixture, LOCAL_NAMES, known, local};
+use crate::frame::{BUFFER_BYTES, HEADERS, frame};
 
 /// A step of an answer, or all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Operation {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
     /// The query's frame is put into the buffer: what all others do first.
     Copy,
     /// `Datagram::parse`.
@@ -36,29 +37,27 @@ pub(crate) enum Operation {
 /// Works on a buffer that begins with a frame of this length.
 type Step = Box<dyn Fn(&mut [u8], usize)>;
 
-/// All of them.
-pub(crate) const ALL: [Operation; 10] = [
-    Operation::Copy,
-    Operation::Datagram,
-    Operation::Parse,
-    Operation::Acl,
-    Operation::Refused,
-    Operation::Local,
-    Operation::Hit,
-    Operation::Render,
-    Operation::Headers,
-    Operation::Whole,
-];
-
 /// How many names the cache knows.
-const NAMES: u32 = 10_000;
-const CACHE_BYTES: u64 = 8 << 20;
-/// Ethernet, IPv4 and UDP in front of the query.
-const HEADERS: usize = 14 + 20 + 8;
+const NAMES: u32 = 128;
+const CACHE_BYTES: u64 = 128 << 10;
 
 impl Operation {
+    /// All of them, [`Operation::Copy`] first.
+    pub const ALL: [Self; 10] = [
+        Self::Copy,
+        Self::Datagram,
+        Self::Parse,
+        Self::Acl,
+        Self::Refused,
+        Self::Local,
+        Self::Hit,
+        Self::Render,
+        Self::Headers,
+        Self::Whole,
+    ];
+
     /// How it is called in results.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Copy => "copy",
             Self::Datagram => "datagram",
@@ -73,17 +72,29 @@ impl Operation {
         }
     }
 
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|operation| operation.name() == name)
+    }
+
     /// What makes its cost, to be called as often as one likes.
-    pub(super) fn prepare(self) -> Result<Box<dyn FnMut()>> {
-        let name = match self {
-            Self::Local => "www.home.local.lab".to_owned(),
-            _ => known(1234).to_string(),
+    ///
+    /// Each call takes the next of so many queries, all for different names, and at the end the first again.
+    pub fn prepare(self, queries: usize) -> Result<Box<dyn FnMut()>> {
+        let name = |at: usize| match self {
+            Self::Local => local(at as u32 % LOCAL_NAMES),
+            _ => known(at as u32 % NAMES),
         };
-        let template = frame(&name);
-        let step = self.step(&template)?;
+        let step = self.step(&frame(&name(1)))?;
+        let templates: Vec<Vec<u8>> = (0..queries).map(|at| frame(&name(at))).collect();
         let mut buffer = vec![0; BUFFER_BYTES];
+        let mut next = 0;
         Ok(Box::new(move || {
-            buffer[..template.len()].copy_from_slice(black_box(&template));
+            let template = &templates[next % queries];
+            next = next.wrapping_add(1);
+            buffer[..template.len()].copy_from_slice(black_box(template));
             step(black_box(&mut buffer), template.len());
         }))
     }
@@ -205,8 +216,8 @@ mod tests {
 
     #[test]
     fn every_operation_runs() {
-        for operation in ALL {
-            operation.prepare().unwrap()();
+        for operation in Operation::ALL {
+            operation.prepare(2).unwrap()();
         }
     }
 }

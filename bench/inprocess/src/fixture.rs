@@ -1,4 +1,4 @@
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,44 +8,40 @@ use sluicegate_answer::{
     Verdict, answer,
 };
 use sluicegate_conf::LoadOptions;
-use sluicegate_dns::Name as DnsName;
-use sluicegate_lab::wire::{FrameSpec, query, udp_frame};
+use sluicegate_dns::Name;
 use sluicegate_packet::{Datagram, reply_in_place};
 use sluicegate_telemetry::Counters;
 
-use crate::data::{Kind, Name};
+use crate::frame::SERVER;
 
 /// A server without sockets, whose cache knows names from 0 on.
-pub(super) struct Fixture {
+pub struct Fixture {
     brain: Brain,
     policy: Arc<Policy>,
     counters: Counters,
 }
 
-/// Where the digits of a name stand in a query's frame: behind Ethernet, IPv4, UDP, DNS header, length and letter.
-const DIGITS_AT: usize = 14 + 20 + 8 + 12 + 2;
-const DIGITS: usize = 7;
-/// Room for a reply.
-pub(super) const BUFFER_BYTES: usize = 2048;
+/// A day.
+const TTL_SECS: u32 = 86_400;
 /// The time of all queries, in seconds.
 const NOW: Now = Now { secs: 1000 };
-/// The client and the server.
-const CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), 40_000);
-const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 53);
 /// Local data, an access list and nothing else.
 const CONFIGURATION: &str = "server:
   access-control: 192.0.2.0/24 allow
   access-control: 198.51.100.0/24 refuse
   local-zone: \"local.lab.\" static
-  local-data: \"www.home.local.lab. A 192.0.2.80\"
 ";
+/// How many names the local data have.
+pub(crate) const LOCAL_NAMES: u32 = 64;
 
 impl Fixture {
     /// With a cache of so many bytes that knows the names below `names`.
-    pub(super) fn new(cache_bytes: u64, names: u32) -> Result<Self> {
+    pub fn new(cache_bytes: u64, names: u32) -> Result<Self> {
+        let data = (0..LOCAL_NAMES)
+            .map(|number| format!("  local-data: \"{} A 192.0.2.80\"\n", local(number)));
         let loaded = sluicegate_conf::load_text(
             Path::new("/bench.conf"),
-            CONFIGURATION,
+            &(CONFIGURATION.to_owned() + &data.collect::<String>()),
             &LoadOptions::default(),
         );
         let config = loaded.config.as_ref().context("the configuration")?;
@@ -63,16 +59,15 @@ impl Fixture {
     }
 
     /// Puts a name's answer into the cache, as if the engine had found it.
-    pub(super) fn insert(&self, number: u32) -> Result<()> {
-        let name = known(number);
+    pub fn insert(&self, number: u32) -> Result<()> {
         let question = Question {
-            name: DnsName::from_text(&name.to_string())?,
+            name: Name::from_text(&known(number))?,
             qtype: 1,
             qclass: 1,
             cd: false,
             stale: false,
         };
-        let wire = message(name, &question);
+        let wire = message(number, &question);
         let found = Findings {
             rcode: 0,
             security: Security::Insecure,
@@ -87,10 +82,10 @@ impl Fixture {
 
     /// Decides the query in `buffer[..len]`.
     #[inline]
-    pub(super) fn answer(&self, client: SocketAddr, buffer: &mut [u8], len: usize) -> Verdict {
+    pub fn answer(&self, client: SocketAddr, buffer: &mut [u8], len: usize) -> Verdict {
         let request = Request {
             client,
-            local: SERVER,
+            local: SERVER.into(),
             transport: Transport::Udp,
             path_limit_bytes: 1472,
         };
@@ -106,7 +101,7 @@ impl Fixture {
 
     /// The whole way of a hit: the query's frame becomes its reply's. The reply's length; 0 if it was none.
     #[inline]
-    pub(super) fn whole(&self, frame: &mut [u8], len: usize) -> usize {
+    pub fn whole(&self, frame: &mut [u8], len: usize) -> usize {
         let Ok(datagram) = Datagram::parse(&frame[..len]) else {
             return 0;
         };
@@ -120,71 +115,53 @@ impl Fixture {
 
     /// Bytes for each entry if the cache is full: all that it takes, over the entries that it holds.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    pub(super) fn bytes_per_entry(&self) -> f64 {
+    pub fn bytes_per_entry(&self) -> f64 {
         let stats = self.brain.cache.stats();
         stats.bound_bytes as f64 / stats.entries.max(1) as f64
     }
 }
 
-/// The name of this number.
-pub(super) fn known(number: u32) -> Name {
-    Name {
-        kind: Kind::Known,
-        number,
-    }
+/// The name of this number, below ten million: 20 bytes on the wire.
+pub fn known(number: u32) -> String {
+    format!("h{number:07}.bench.lab")
 }
 
-/// The frame of a query for a name, as it comes from the interface.
-pub(super) fn frame(name: &str) -> Vec<u8> {
-    let spec = FrameSpec {
-        source_mac: [2, 0, 0, 0, 0, 2],
-        destination_mac: [2, 0, 0, 0, 0, 1],
-        tags: Vec::new(),
-        source: CLIENT,
-        destination: SERVER,
-        hop_limit: 64,
-    };
-    let mut frame = udp_frame(&spec, &query(name, 1).build());
-    // No checksum, so that names can be changed in place.
-    frame[40..42].fill(0);
-    frame
+/// The name of this number in the local data, as long as those in the cache.
+pub(crate) fn local(number: u32) -> String {
+    format!("w{number:07}.local.lab")
 }
 
-/// Puts another number into the name of a frame of [`frame`].
-#[inline]
-pub(super) fn renumber(frame: &mut [u8], number: u32) {
-    let mut left = number;
-    for digit in frame[DIGITS_AT..DIGITS_AT + DIGITS].iter_mut().rev() {
-        *digit = b'0' + (left % 10) as u8;
-        left /= 10;
-    }
+/// The address that it has.
+fn address(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a00_0000 | number)
 }
 
 /// The answer's message.
-fn message(name: Name, question: &Question) -> Vec<u8> {
+fn message(number: u32, question: &Question) -> Vec<u8> {
     let mut wire = vec![0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
     wire.extend_from_slice(question.name.as_bytes());
     wire.extend([0, 1, 0, 1, 0xc0, 12, 0, 1, 0, 1]);
-    wire.extend(name.ttl_secs().to_be_bytes());
+    wire.extend(TTL_SECS.to_be_bytes());
     wire.extend([0, 4]);
-    wire.extend(name.rdata());
+    wire.extend(address(number).octets());
     wire
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::{BUFFER_BYTES, frame, renumber};
 
     #[test]
     fn a_known_name_is_answered_whatever_its_number() {
         let fixture = Fixture::new(1 << 20, 1000).unwrap();
-        let template = frame(&known(0).to_string());
+        let template = frame(&known(0));
         let mut buffer = [0; BUFFER_BYTES];
         for number in [0, 1, 999] {
             buffer[..template.len()].copy_from_slice(&template);
             renumber(&mut buffer, number);
             let len = fixture.whole(&mut buffer, template.len());
-            assert_eq!(buffer[len - 4..len], known(number).address().octets());
+            assert_eq!(buffer[len - 4..len], address(number).octets());
         }
         buffer[..template.len()].copy_from_slice(&template);
         renumber(&mut buffer, 1000);

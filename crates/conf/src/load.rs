@@ -17,8 +17,6 @@ pub struct LoadOptions {
     /// The modules that libunbound was built with; others are left out of `module-config:`. `None`: all
     /// are taken to be there.
     pub engine_modules: Option<Vec<String>>,
-    /// Whether that libunbound can speak TLS to upstreams. `None`: it is taken to.
-    pub engine_tls: Option<bool>,
     /// Whether the files that options name are looked for.
     pub check_files: bool,
     /// Whether `include:` reads files. If not, it brings in nothing.
@@ -33,7 +31,6 @@ impl Default for LoadOptions {
         Self {
             engine_version: None,
             engine_modules: None,
-            engine_tls: None,
             check_files: true,
             follow_includes: true,
             directory: None,

@@ -91,16 +91,6 @@ fn options() -> LoadOptions {
     let engine_version: Option<Version> = sluicegate_engine::version().parse().ok();
     LoadOptions {
         engine_version,
-        engine_tls: library_speaks_tls(),
         ..LoadOptions::default()
     }
-}
-
-/// Whether our libunbound can speak TLS to upstreams: only if it was built with OpenSSL, which nothing else
-/// here uses. `None`: it can't be seen (a libunbound that is part of the program).
-fn library_speaks_tls() -> Option<bool> {
-    let mapped = std::fs::read_to_string("/proc/self/maps").ok()?;
-    mapped
-        .contains("/libunbound.so")
-        .then(|| mapped.contains("/libssl.so"))
 }

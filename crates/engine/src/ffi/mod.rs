@@ -13,7 +13,7 @@ mod process;
 mod sys;
 
 pub(crate) use context::{Context, ContextError};
-pub(crate) use process::{exit_at_once, forget_inherited_files, ignore_signals};
+pub(crate) use process::{exit_at_once, forget_inherited_files, holds_socket, ignore_signals};
 
 /// The version of the libunbound that is loaded, such as `1.17.1`; options newer than it must not be
 /// handed to it. Nothing of libunbound is initialised by asking.

@@ -14,6 +14,9 @@ pub struct LoadOptions {
     /// The version of the libunbound that will get the engine's part; options newer than it are left out.
     /// `None`: all are handed over.
     pub engine_version: Option<Version>,
+    /// Whether that libunbound knows an option of `server:` all the same: distributions add some with their
+    /// security fixes. Asked only for options that are newer than the version; default: no.
+    pub engine_knows: fn(&str) -> bool,
     /// The modules that libunbound was built with; others are left out of `module-config:`. `None`: all
     /// are taken to be there.
     pub engine_modules: Option<Vec<String>>,
@@ -30,6 +33,7 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             engine_version: None,
+            engine_knows: |_| false,
             engine_modules: None,
             check_files: true,
             follow_includes: true,

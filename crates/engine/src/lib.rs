@@ -34,7 +34,7 @@ mod wire;
 
 pub use child::child_main;
 pub use client::{Client, Overloaded, StartError, Stats};
-pub use ffi::version;
+pub use ffi::{knows, version};
 pub use options::{EngineOptions, Heartbeat};
 pub use outcome::{Answer, Failure, Outcome, Security};
 pub use question::{NameError, Question};

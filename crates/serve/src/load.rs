@@ -91,6 +91,7 @@ fn options() -> LoadOptions {
     let engine_version: Option<Version> = sluicegate_engine::version().parse().ok();
     LoadOptions {
         engine_version,
+        engine_knows: sluicegate_engine::knows,
         ..LoadOptions::default()
     }
 }

@@ -96,9 +96,7 @@ impl Writer {
             if over_tls && secure::is_replaced(option) {
                 continue;
             }
-            let is_too_new = |version| option.keyword.since > version;
-            if !secure::is_relays(option) && resolver.options.engine_version.is_some_and(is_too_new)
-            {
+            if !secure::is_relays(option) && is_too_new(resolver, clause, option) {
                 let entry = self.too_new.entry(option.keyword.name);
                 entry.and_modify(|(_, _, count)| *count += 1).or_insert((
                     option.keyword,
@@ -169,6 +167,14 @@ impl Writer {
             let _ = writeln!(self.text, "# {path}");
         }
     }
+}
+
+/// Whether libunbound would stumble over an option.
+fn is_too_new(resolver: &Resolver<'_>, clause: &ClauseNode, option: &OptionNode) -> bool {
+    let newer = |version| option.keyword.since > version;
+    let of_server = clause.clause == Clause::Server;
+    resolver.options.engine_version.is_some_and(newer)
+        && !(of_server && (resolver.options.engine_knows)(option.keyword.name))
 }
 
 fn line(resolver: &Resolver<'_>, at: Span) -> usize {

@@ -437,6 +437,13 @@ mod engine {
             ..LoadOptions::default()
         };
         assert!(engine_with(text, &new).0.contains("iter-scrub-rrsig: 9"));
+        // A distribution's library that got it with a security fix.
+        let mended = LoadOptions {
+            engine_knows: |option| option == "iter-scrub-rrsig",
+            ..old
+        };
+        let (engine_text, messages) = engine_with(text, &mended);
+        assert!(engine_text.contains("iter-scrub-rrsig: 9") && messages.is_empty());
     }
 
     #[test]

@@ -22,5 +22,5 @@ mod script;
 mod secure;
 mod service;
 
-pub use secure::{Authority, Identity, SecureCounts, SecureKnobs, SecureUpstream};
+pub use secure::{Authority, Identity, PemIdentity, SecureCounts, SecureKnobs, SecureUpstream};
 pub use service::{Counts, Knobs, Seen, Upstream};

@@ -103,6 +103,16 @@ impl Authority {
         &self.pem
     }
 
+    /// A certificate for a name, for servers of others.
+    pub fn pem_identity(&self, name: &str) -> Result<PemIdentity> {
+        let key = KeyPair::generate()?;
+        let params = CertificateParams::new(vec![name.to_owned()])?;
+        Ok(PemIdentity {
+            certificate: params.signed_by(&key, &self.issuer)?.pem(),
+            key: key.serialize_pem(),
+        })
+    }
+
     /// A certificate for a name.
     pub fn identity(&self, name: &str) -> Result<Identity> {
         let key = KeyPair::generate()?;
@@ -113,6 +123,14 @@ impl Authority {
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
         })
     }
+}
+
+/// A certificate and its key as files hold them.
+pub struct PemIdentity {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
 }
 
 impl SecureUpstream {

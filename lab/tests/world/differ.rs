@@ -1,8 +1,10 @@
+use std::fs;
 use std::thread;
 
 use anyhow::{Context, Result};
 use sluicegate_lab::netns::Process;
 use sluicegate_lab::scene::Path;
+use sluicegate_lab::upstream::Authority;
 use sluicegate_lab::wire::{QuerySpec, rtype};
 use sluicegate_lab::world::{World, zones};
 
@@ -38,12 +40,20 @@ pub(crate) fn mixture() -> Result<()> {
         .key("island.unsigned.alpha.")
         .context("it is signed")?;
     let conf = [
-        format!("{OTHERWISE}  trust-anchor-file: {}\n", island.display()),
+        format!(
+            "{OTHERWISE}  trust-anchor-file: {}\n  tls-cert-bundle: {}\n",
+            island.display(),
+            world.dir().join(BUNDLE).display()
+        ),
         stub("good.alpha.")?,
         stub("good.plain.")?,
         forward("good.beta.", ""),
         forward("good.gamma.", "  forward-tcp-upstream: yes\n"),
         forward("unsigned.beta.", "  forward-first: yes\n"),
+        format!(
+            "forward-zone:\n  name: dname.beta.\n  forward-addr: {FORWARDER}@853#{FORWARDER_NAME}\n  \
+             forward-tls-upstream: yes\n"
+        ),
     ];
     let ours = compare(&world, &conf.concat(), &mut report)?;
     for (name, fate) in MIXTURE {
@@ -56,6 +66,10 @@ pub(crate) fn mixture() -> Result<()> {
 
 /// Where the resolver is that questions are forwarded to.
 const FORWARDER: &str = "10.55.254.1";
+/// The name in its certificate.
+const FORWARDER_NAME: &str = "resolver.lab";
+/// The file with the authority that vouches for it.
+const BUNDLE: &str = "bundle.pem";
 /// The date is not looked at: what has expired, or is to come, is as good as the rest.
 const OTHERWISE: &str = "
   minimal-responses: no
@@ -70,6 +84,7 @@ const MIXTURE: &[(&str, Fate)] = &[
     ("www.good.alpha.", Fate::Secure),
     ("www.good.beta.", Fate::Secure),
     ("www.good.gamma.", Fate::Secure),
+    ("www.out.dname.beta.", Fate::Secure),
     ("www.good.plain.", Fate::Insecure),
     ("www.island.unsigned.alpha.", Fate::Secure),
     ("www.expired.alpha.", Fate::Secure),
@@ -79,9 +94,20 @@ const MIXTURE: &[(&str, Fate)] = &[
     ("www.tampered.alpha.", Fate::Bogus),
 ];
 
+/// Unbound as a forwarder, over UDP, TCP and TLS.
 fn forwarder(world: &World) -> Result<Process> {
+    let authority = Authority::new()?;
+    let identity = authority.pem_identity(FORWARDER_NAME)?;
+    let [bundle, certificate, key] =
+        [BUNDLE, "forwarder.pem", "forwarder.key"].map(|name| world.dir().join(name));
+    fs::write(&bundle, authority.pem())?;
+    fs::write(&certificate, identity.certificate)?;
+    fs::write(&key, identity.key)?;
     let conf = format!(
-        "server:\n  interface: {FORWARDER}\n  access-control: 0.0.0.0/0 allow\n{}",
+        "server:\n  interface: {FORWARDER}\n  interface: {FORWARDER}@853\n  access-control: 0.0.0.0/0 allow\n  \
+         tls-service-pem: {}\n  tls-service-key: {}\n{}",
+        certificate.display(),
+        key.display(),
         world.resolver_conf()
     );
     start_unbound(world.netns(), &conf)

@@ -178,10 +178,9 @@ impl<W> Client<W> {
 
     fn put(&mut self, question: Question, waiter: W, errand: Errand) -> Result<(), Overloaded<W>> {
         self.stats.asked += 1;
-        let now = Instant::now();
-        match self.table.ask(question, waiter, errand, now) {
+        match self.table.ask(question, waiter, errand, Instant::now()) {
             Asked::Joined => self.stats.joined += 1,
-            Asked::New(_) => self.release(errand.thread, now),
+            Asked::New(token) => self.send(token),
             Asked::Overloaded(waiter, bound) => {
                 self.stats.overloaded += 1;
                 *match bound {
@@ -346,11 +345,6 @@ impl Engines {
             .into_iter()
             .flatten()
             .collect()
-    }
-
-    pub(super) fn is_candidate(&self, id: u32) -> bool {
-        let candidate = self.candidate.as_ref();
-        candidate.is_some_and(|(process, _)| process.id == id)
     }
 
     pub(super) fn find(&mut self, id: u32) -> Option<&mut Process> {

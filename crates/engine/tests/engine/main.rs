@@ -10,7 +10,6 @@
 mod answers;
 mod deaths;
 mod flow;
-mod load;
 mod rig;
 mod signed;
 mod speed;
@@ -32,7 +31,6 @@ fn main() -> ExitCode {
         answers::trials(),
         deaths::trials(),
         flow::trials(),
-        load::trials(),
         signed::trials(),
         speed::trials(),
         walls::trials(),

@@ -128,15 +128,14 @@ impl ListenSet {
                 self.bound.insert(key);
                 self.failed.remove(&key);
             }
-            Err(mut error) => {
-                // Told once, and again when the reason changes; not with each try.
+            Err(error) => {
+                // Told once, and again when the reason changes; not once a second.
                 let text = error.to_string();
                 if self
                     .failed
                     .insert(key, text.clone())
                     .is_none_or(|before| before != text)
                 {
-                    error.find_holder();
                     failed.push(error);
                 }
             }

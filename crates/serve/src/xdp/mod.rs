@@ -24,8 +24,6 @@ mod retry;
 mod service;
 mod stats;
 mod steering;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use std::net::SocketAddr;

@@ -5,6 +5,7 @@
 //! - [`peers`]: other people's servers and clients, from Debian packages unpacked into a private folder;
 //! - [`wire`]: DNS messages and Ethernet frames made and read by hand, right and wrong ones;
 //! - [`upstream`]: a server that answers what the test wants;
+//! - [`rpl`]: scenario files of Unbound, played over real sockets;
 //! - [`world`]: a root, top-level domains and zones below, signed and not, well served and badly;
 //! - [`server`]: Sluicegate itself, started on a configuration;
 //! - [`scene`]: the usual three hosts with all of that.
@@ -17,6 +18,7 @@
 pub mod harness;
 pub mod netns;
 pub mod peers;
+pub mod rpl;
 pub mod scene;
 pub mod server;
 pub mod upstream;

@@ -1,0 +1,65 @@
+/// Scenarios that Debian's Unbound passes and Sluicegate doesn't, each with the reason.
+pub(crate) const DIFFERENT: &[(&str, &str)] = &[
+    ("auth_xfr_host.rpl", TRANSFER),
+    ("auth_zonemd_xfr.rpl", TRANSFER),
+    ("auth_zonemd_xfr_anchor_fail.rpl", TRANSFER),
+    ("auth_zonemd_xfr_chain_fail.rpl", TRANSFER),
+    ("auth_zonemd_xfr_fail.rpl", TRANSFER),
+    ("auth_zonemd_insecure_absent_reject.rpl", ZONEMD),
+    ("rpz_clientip.rpl", RPZ),
+    ("rpz_qname_override.rpl", RPZ),
+    ("rpz_qtype_cname.rpl", RPZ),
+    ("rpz_respip_tcponly.rpl", RPZ),
+    ("rpz_signal_nxdomain_ra.rpl", RPZ),
+    ("subnet_cached_servfail.crpl", SUBNET),
+    ("subnet_derived.crpl", SUBNET),
+    ("subnet_global_prefetch.crpl", SUBNET),
+    ("subnet_max_source.crpl", SUBNET),
+    ("subnet_noecs_support.crpl", SUBNET),
+    ("subnet_prezero.crpl", SUBNET),
+    ("subnet_scopezero_global_nocache.crpl", SUBNET),
+    ("subnet_val_positive.crpl", SUBNET),
+    ("subnet_without_validator.crpl", SUBNET),
+    (
+        "serve_expired_respip_drop.rpl",
+        "response-ip isn't built yet",
+    ),
+    ("fwd_droptoomany.rpl", QUERIES),
+    ("fwd_lrudrop.rpl", QUERIES),
+    (
+        "chaos_trustanchor.rpl",
+        "trustanchor.unbound isn't answered",
+    ),
+    ("nsid_hex.rpl", "nsid isn't built yet"),
+    ("edns_keepalive.rpl", KEEPALIVE),
+    ("local_acl_override.rpl", LOCAL_AA),
+    ("local_acl_taglist_action.rpl", LOCAL_AA),
+    ("val_refer_unsignadd.rpl", SNOOP),
+    ("val_referglue.rpl", SNOOP),
+    (
+        "val_nsec3_cnametocnamewctoposwc.rpl",
+        "AD is missing where Unbound sets it",
+    ),
+    ("ede_acl_refused.rpl", EDE),
+    ("ede_localzone_dname_expansion.rpl", EDE),
+    ("root_key_sentinel.rpl", EDE),
+    ("val_failure_dnskey.rpl", EDE),
+    ("val_nodata_failsig.rpl", EDE),
+    ("val_nsec3_entnodata_optout_badopt.rpl", EDE),
+    ("val_nx_overreach.rpl", EDE),
+];
+
+const TRANSFER: &str =
+    "libunbound loads zones from files but doesn't transfer them: that is Unbound's daemon's";
+const ZONEMD: &str =
+    "libunbound doesn't look up keys to check a ZONEMD: that is Unbound's daemon's";
+const RPZ: &str = "response policy zones aren't built yet";
+const SUBNET: &str =
+    "Debian's libunbound is built without the module subnetcache, its daemon with it";
+const QUERIES: &str =
+    "num-queries-per-thread doesn't make clients' queries be dropped: the engine's own bounds do";
+const KEEPALIVE: &str =
+    "keepalive is told where it was asked for, not on all later answers of the connection";
+const LOCAL_AA: &str = "AA isn't set on REFUSED by a tag's or a network's own zone type";
+const SNOOP: &str = "queries without RD are refused where Unbound answers them from its cache";
+const EDE: &str = "another extended error than Unbound's, or none";

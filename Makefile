@@ -7,7 +7,7 @@ LOOM            := RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 .PHONY: run world deps build test check lint deny loom doctest gate gate-accept bench fuzz help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 run: ## a server on AF_XDP in network namespaces, asked for real (root; DEMO_SECONDS=n ends it)
 	@scripts/deps.sh build

@@ -14,7 +14,7 @@ use anyhow::Result;
 
 use crate::netns::{Netns, VethEnd, veth_pair};
 use crate::server::{Server, server};
-use crate::upstream::Upstream;
+use crate::upstream::{Identity, SecureUpstream, Upstream};
 use crate::wire::{FrameSpec, RawSocket, ask_tcp, ask_udp};
 
 /// The server's address on the client's link.
@@ -118,9 +118,30 @@ impl Scene {
         Upstream::start(&self.behind, "198.51.100.54:53".parse()?)
     }
 
+    /// An upstream over TLS, on an address of its own of the same host.
+    pub fn secure_upstream(&self, identity: Identity) -> Result<SecureUpstream> {
+        let end = VethEnd {
+            netns: &self.behind,
+            name: "eth0".to_owned(),
+        };
+        end.add_address("198.51.100.55/24")?;
+        SecureUpstream::start(&self.behind, "198.51.100.55:853".parse()?, identity)
+    }
+
     /// A configuration: both addresses of the link and loopback, the link's clients allowed, everything forwarded to
     /// the upstream; then `more`, which begins inside the `server:` clause.
     pub fn config(&self, more: &str) -> String {
+        self.config_with(
+            &format!(
+                "forward-zone:\n  name: \".\"\n  forward-addr: {}",
+                self.upstream
+            ),
+            more,
+        )
+    }
+
+    /// The same with other zones than the one that forwards everything.
+    pub fn config_with(&self, zones: &str, more: &str) -> String {
         format!(
             "server:
   interface: {SERVER_V4}
@@ -129,13 +150,10 @@ impl Scene {
   access-control: 10.11.1.0/24 allow
   access-control: fc00:dead:cafe:1::/64 allow
   num-threads: 2
-forward-zone:
-  name: \".\"
-  forward-addr: {}
+{zones}
 server:
 {more}
-",
-            self.upstream
+"
         )
     }
 

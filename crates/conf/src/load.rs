@@ -14,14 +14,12 @@ pub struct LoadOptions {
     /// The version of the libunbound that will get the engine's part; options newer than it are left out.
     /// `None`: all are handed over.
     pub engine_version: Option<Version>,
-    /// Whether that libunbound knows an option although it is newer than it: distributions bring options of
-    /// security fixes to older versions. `None`: its version decides.
-    pub engine_knows: Option<fn(&str) -> bool>,
+    /// Whether that libunbound knows an option of `server:` all the same: distributions add some with their
+    /// security fixes. Asked only for options that are newer than the version; default: no.
+    pub engine_knows: fn(&str) -> bool,
     /// The modules that libunbound was built with; others are left out of `module-config:`. `None`: all
     /// are taken to be there.
     pub engine_modules: Option<Vec<String>>,
-    /// Whether that libunbound can speak TLS to upstreams. `None`: it is taken to.
-    pub engine_tls: Option<bool>,
     /// Whether the files that options name are looked for.
     pub check_files: bool,
     /// Whether `include:` reads files. If not, it brings in nothing.
@@ -35,9 +33,8 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             engine_version: None,
-            engine_knows: None,
+            engine_knows: |_| false,
             engine_modules: None,
-            engine_tls: None,
             check_files: true,
             follow_includes: true,
             directory: None,

@@ -9,7 +9,6 @@ fn assert_rendered(text: &str, expected: &str) {
     let options = LoadOptions {
         check_files: false,
         engine_version: Some(Version::new(1, 17, 1)),
-        engine_tls: Some(false),
         ..LoadOptions::default()
     };
     let rendered = load_text(Path::new("x.conf"), text, &options).render(false);
@@ -174,7 +173,7 @@ note: `so-reuseport:` needs no effect
 #[test]
 fn two_places_of_one_mistake_are_both_shown() {
     assert_rendered(
-        "server:\n  interface: ::1\n  interface: ::1@53\nforward-zone:\n  forward-tls-upstream: yes\n",
+        "server:\n  interface: ::1\n  interface: ::1@53\nforward-zone:\n  forward-first: yes\n",
         "
 error: the same address and port twice
  --> x.conf:3:3
@@ -193,14 +192,6 @@ error: `forward-zone:` has no `name:`
   | ^^^^^^^^^^^^
   |
   = help: say which one it is by `name:`; `name: \".\"` forwards everything
-
-warning: the installed libunbound cannot speak TLS
- --> x.conf:5:3
-  |
-5 |   forward-tls-upstream: yes
-  |   ^^^^^^^^^^^^^^^^^^^^^^^^^ questions that go this way will fail
-  |
-  = help: install a libunbound that is built with OpenSSL
 ",
     );
 }

@@ -12,6 +12,8 @@
 //! is in flight, and hands every waiter its [`Outcome`]. The child's side is [`child_main`]: one libunbound
 //! context for each thread, driven through the public event API, with whole wire answers sent back.
 //!
+//! Upstreams over TLS are asked by a relay of our own in the child, since libunbound may have been built without TLS.
+//!
 //! Questions are spread over the engine's threads by the registrable part of their name, so that the
 //! delegations, keys and round-trip times of a zone are learnt by one thread only.
 
@@ -25,13 +27,14 @@ mod options;
 mod outcome;
 mod question;
 mod reactor;
+mod relay;
 mod sandbox;
 mod spread;
 mod wire;
 
 pub use child::child_main;
 pub use client::{Client, Overloaded, StartError, Stats};
-pub use ffi::version;
+pub use ffi::{knows, version};
 pub use options::{EngineOptions, Heartbeat};
 pub use outcome::{Answer, Failure, Outcome, Security};
 pub use question::{NameError, Question};

@@ -9,8 +9,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
-use sluicegate_answer::{Brain, Policy};
+use sluicegate_answer::{Brain, Findings, Policy, Question, Resolution, Security};
 use sluicegate_conf::{At, Config, Span};
+use sluicegate_dns::Name;
 
 use crate::handoff::{Ask, HubEnd, PortEnd, PortFactory};
 use crate::{Failure, Shared};
@@ -32,11 +33,40 @@ pub(crate) fn config() -> Config {
 
 /// A server's shared part, and the other end of its hand-off.
 pub(crate) fn shared() -> (Arc<Shared>, HubEnd) {
-    let config = config();
-    let policy = Policy::build(&config).unwrap();
+    shared_for(&config())
+}
+
+/// The same with a configuration of the test's own.
+pub(crate) fn shared_for(config: &Config) -> (Arc<Shared>, HubEnd) {
+    let policy = Policy::build(config).unwrap();
     let (ports, end) = PortFactory::new().unwrap();
     let brain = Arc::new(Brain::new(policy, config.cache.size_bytes));
     (Arc::new(Shared::new(brain, ports)), end)
+}
+
+/// Puts an address for this name into the answer cache, as if the engine had found it.
+pub(crate) fn remember(shared: &Shared, name: &str) {
+    let asked = query(0, name);
+    let question = Question {
+        name: Name::from_text(name).unwrap(),
+        qtype: 1,
+        qclass: 1,
+        cd: false,
+        stale: false,
+    };
+    let mut wire = vec![0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+    wire.extend(&asked[12..]);
+    wire.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 192, 0, 2, 9]);
+    let found = Findings {
+        rcode: 0,
+        security: Security::Insecure,
+        wire: &wire,
+        why_bogus: "",
+    };
+    let policy = shared.brain.policy.load();
+    let resolution = Resolution::new(&question, &found, policy.limits());
+    let cache = &shared.brain.cache;
+    cache.insert(&resolution, policy.limits(), shared.now());
 }
 
 /// A query of type A with RD=1 and no EDNS.

@@ -16,9 +16,11 @@
 //! | `drop...` | nothing |
 //! | `lie...` | over UDP: first a forged answer (`203.0.113.66`) with another ID and one from another port, then the right one |
 //!
-//! On top of that [`Knobs`] can be turned while it runs.
+//! On top of that [`Knobs`] can be turned while it runs. [`SecureUpstream`] plays the same over TLS.
 
 mod script;
+mod secure;
 mod service;
 
+pub use secure::{Authority, Identity, PemIdentity, SecureCounts, SecureKnobs, SecureUpstream};
 pub use service::{Counts, Knobs, Seen, Upstream};

@@ -80,6 +80,8 @@ www A 192.0.2.80
 www AAAA 2001:db8::80
 _sip._udp SRV 0 5 5060 www
 svc HTTPS 1 . alpn=h2
+any A 192.0.2.85
+any TXT "any"
 odd TYPE65280 \# 4 01020304
 short 7 A 192.0.2.7
 alias CNAME www
@@ -111,6 +113,8 @@ only-txt TXT "only"
 a.b.c.ent A 192.0.2.4
 *.wild A 192.0.2.91
 exists.wild AAAA 2001:db8::91
+any A 192.0.2.86
+any TXT "any"
 glueless-ns A <glueless.alpha.>
 "#;
 
@@ -125,6 +129,8 @@ const GOOD_PLAIN: &str = r#"
 @ MX 10 www
 www A 192.0.2.83
 alias CNAME www
+any A 192.0.2.87
+any TXT "any"
 secure CNAME www.good.alpha.
 *.wild TXT "wild"
 zero 0 A 192.0.2.84

@@ -2,9 +2,11 @@
 //! knows, over good servers and bad ones.
 
 mod ask;
+mod asked;
 mod attacks;
 mod differ;
 mod questions;
+mod report;
 mod site;
 
 use std::process::ExitCode;

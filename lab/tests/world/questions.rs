@@ -1,5 +1,5 @@
 use sluicegate_lab::wire::rtype::{
-    A, AAAA, CNAME, DNAME, DNSKEY, MX, NS, NSEC, PTR, RRSIG, SOA, SRV, TXT,
+    A, AAAA, ANY, CNAME, DNAME, DNSKEY, MX, NS, NSEC, PTR, RRSIG, SOA, SRV, TXT,
 };
 
 /// A name, a type, and what comes of it where checking isn't disabled.
@@ -21,6 +21,8 @@ pub(crate) enum Fate {
 use Fate::{Bogus, Fails, Insecure, Secure};
 
 const DS: u16 = 43;
+const NSEC3: u16 = 50;
+const NSEC3PARAM: u16 = 51;
 const CAA: u16 = 257;
 const HTTPS: u16 = 65;
 const DEEPEST: &str = "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16.17.18.19.20.21.22.23.24.25.26.27.28.29.30.31.32.33.34.35.36.37.38.39.40";
@@ -100,6 +102,15 @@ const QUESTIONS: &[Question] = &[
     ("x.b.c.ent.good.alpha.", A, Secure),
     // Nothing signs signatures.
     ("a.b.c.ent.good.alpha.", RRSIG, Insecure),
+    // What is cached of a name decides what ANY finds: nothing else is asked of these.
+    ("any.good.alpha.", ANY, Secure),
+    ("any.good.beta.", ANY, Secure),
+    ("any.good.plain.", ANY, Insecure),
+    ("none.good.alpha.", ANY, Secure),
+    ("good.beta.", NSEC3, Secure),
+    ("good.beta.", NSEC3PARAM, Secure),
+    ("good.beta.", RRSIG, Insecure),
+    (".", DS, Secure),
     // A zone below.
     ("sub.good.alpha.", A, Secure),
     ("sub.good.alpha.", DS, Secure),

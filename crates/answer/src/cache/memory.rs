@@ -1,40 +1,45 @@
-use zerocopy::FromZeros;
+use memmap2::{Advice, MmapMut};
+use self_cell::{MutBorrow, self_cell};
+use zerocopy::FromBytes;
 
 use super::seqlock::AtomicU64;
 use super::set::Set;
 
 /// The memory of one table: sets of `W` words, each on a boundary of two cache lines.
 pub(super) struct Sets<const W: usize> {
-    words: Box<[AtomicU64]>,
-    /// Words in front of the first set: the allocator knows nothing of cache lines.
-    skipped: usize,
+    /// `None` where there is no set.
+    mapping: Option<Mapping>,
     count: usize,
+}
+
+type Words<'m> = &'m [AtomicU64];
+
+self_cell! {
+    /// Memory of the system's, seen as words only.
+    struct Mapping {
+        owner: MutBorrow<MmapMut>,
+        #[covariant]
+        dependent: Words,
+    }
 }
 
 impl<const W: usize> Sets<W> {
     /// Bytes of one set.
     pub(super) const SET_BYTES: usize = W * 8;
 
-    /// As many sets as fit into so many bytes. The memory comes zeroed from the system, page by page as it
-    /// is used; were it asked for with its alignment, the allocator would write the zeros itself.
+    /// As many sets as fit into so many bytes.
+    ///
+    /// The memory comes zeroed from the system when it is first written to, in huge pages if the kernel has them to
+    /// give (`/sys/kernel/mm/transparent_hugepage/enabled` says `madvise` or `always`): with small ones, each look-up
+    /// in a large cache waits for the page tables too.
     ///
     /// # Panics
     ///
     /// When the system does not even promise the memory.
     pub(super) fn within(bytes: u64) -> Self {
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        let count = bytes.saturating_sub(ALIGN_BYTES) / Self::SET_BYTES;
-        let words = if count == 0 {
-            0
-        } else {
-            count * W + ALIGN_BYTES / 8
-        };
-        let words = <[AtomicU64]>::new_box_zeroed_with_elems(words)
-            .expect("memory for the answer cache, as msg-cache-size says");
-        let past = words.as_ptr().addr() % ALIGN_BYTES;
+        let count = usize::try_from(bytes).unwrap_or(usize::MAX) / Self::SET_BYTES;
         Self {
-            words,
-            skipped: (ALIGN_BYTES - past) % ALIGN_BYTES / 8,
+            mapping: (count > 0).then(|| Mapping::zeroed(count * Self::SET_BYTES)),
             count,
         }
     }
@@ -45,13 +50,13 @@ impl<const W: usize> Sets<W> {
 
     /// All the bytes taken.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.words)
+        self.count * Self::SET_BYTES
     }
 
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<Set<'_, W>> {
-        let start = self.skipped + index * W;
-        self.words.get(start..)?.first_chunk::<W>().map(Set)
+        let words = self.mapping.as_ref()?.borrow_dependent();
+        words.get(index * W..)?.first_chunk::<W>().map(Set)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Set<'_, W>> {
@@ -59,5 +64,17 @@ impl<const W: usize> Sets<W> {
     }
 }
 
-/// Two cache lines: what a set's header takes, and what processors fetch together.
-const ALIGN_BYTES: usize = 128;
+impl Mapping {
+    fn zeroed(bytes: usize) -> Self {
+        let memory =
+            MmapMut::map_anon(bytes).expect("memory for the answer cache, as msg-cache-size says");
+        // A kernel without huge pages refuses: then the pages are small, which is slower, not wrong.
+        if cfg!(not(miri)) {
+            let _ = memory.advise(Advice::HugePage);
+        }
+        Self::new(MutBorrow::new(memory), |memory| {
+            let words = <[AtomicU64]>::mut_from_bytes(memory.borrow_mut());
+            words.expect("whole sets that begin with a page")
+        })
+    }
+}

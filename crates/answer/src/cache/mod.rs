@@ -2,7 +2,7 @@
 //!
 //! # Shape
 //!
-//! Two tables of sets: many sets of 4 KiB for nearly all answers, and a few of 64 KiB for the large ones.
+//! Two tables of sets: many sets of about 4 KiB for nearly all answers, and a few of 64 KiB for the large ones.
 //! A set is a 128-byte header (sequence lock, one 16-bit tag for each entry, offsets, eviction state) and
 //! a log of entries behind it, oldest first. An entry is 16 bytes, the lower-cased name and the stored
 //! answer, each padded to 8 bytes; a log position is a multiple of 16 bytes (256 in large sets). So a

@@ -6,7 +6,7 @@ use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_read, end_read};
 /// ```text
 /// word  0        sequence (odd: being written)
 /// words 1..10    tags, 16 bits each, 0 for none; in order of age
-/// words 10..15   where each entry starts, 8 bits each, in units of W/256 words from word 16
+/// words 10..15   where each entry starts, 8 bits each, in units of (W-16)/255 words from word 16
 /// word 15        state: 0..36 used since the last round, 36..42 entries, 42..48 SIEVE's hand,
 ///                48..56 first free unit, 56..64 units that hold entries
 /// words 16..W    the log
@@ -37,13 +37,9 @@ pub(super) struct Wanted<'a> {
 
 impl<'m, const W: usize> Set<'m, W> {
     /// Words of one unit of the log.
-    pub(super) const UNIT_WORDS: usize = W / 256;
-    /// Units in the log; the last may be cut off where the header's words are missing.
-    pub(super) const UNITS: usize = if (W - HEADER_WORDS) / Self::UNIT_WORDS > 255 {
-        255
-    } else {
-        (W - HEADER_WORDS) / Self::UNIT_WORDS
-    };
+    pub(super) const UNIT_WORDS: usize = (W - HEADER_WORDS) / Self::UNITS;
+    /// Units in the log; a word or two behind the last may stay unused.
+    pub(super) const UNITS: usize = 255;
 
     pub(super) fn words(self) -> &'m [AtomicU64; W] {
         self.0

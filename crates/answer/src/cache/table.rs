@@ -87,10 +87,11 @@ pub struct CacheStats {
 }
 
 impl Cache {
-    /// A cache of at most `size_bytes` (plus this structure itself), empty. With less than 4 KiB
-    /// and 128 bytes it holds nothing.
+    /// A cache of at most `size_bytes` (plus this structure itself), empty. With less than 4,224 bytes
+    /// it holds nothing.
     ///
-    /// The memory comes zeroed from the system, page by page as entries arrive.
+    /// The memory comes zeroed from the system, page by page as entries arrive: pages of 2 MiB where the kernel
+    /// gives them, so that a cache soon takes all that it may, however few its entries are.
     ///
     /// # Panics
     ///
@@ -317,13 +318,16 @@ fn forget<const W: usize>(sets: &Sets<W>, place: Place, new: &NewEntry<'_>) {
     }
 }
 
-/// Words of a set.
-const SMALL_WORDS: usize = 512;
-const LARGE_WORDS: usize = 8192;
+/// Words of a set: such that headers are spread over all of the processor's cache sets. Powers of two would make
+/// them compete for a few.
+const SMALL_WORDS: usize = 528;
+const LARGE_WORDS: usize = 8176;
 /// The large table gets one part in this many of the memory.
 const LARGE_PART: u64 = 8;
 /// Half of a small set: what is larger would crowd out a whole set.
-const SMALL_ENTRY_BYTES: usize = Sets::<SMALL_WORDS>::SET_BYTES / 2;
-/// The log of a large set.
-const LARGE_ENTRY_BYTES: usize =
-    Set::<'_, LARGE_WORDS>::UNITS * Set::<'_, LARGE_WORDS>::UNIT_WORDS * 8;
+const SMALL_ENTRY_BYTES: usize = log_bytes::<SMALL_WORDS>() / 2;
+const LARGE_ENTRY_BYTES: usize = log_bytes::<LARGE_WORDS>();
+
+const fn log_bytes<const W: usize>() -> usize {
+    Set::<'_, W>::UNITS * Set::<'_, W>::UNIT_WORDS * 8
+}

@@ -214,7 +214,7 @@ fn memory_stays_within_the_bound_and_a_full_cache_admits() {
 
 #[test]
 fn expired_entries_go_before_live_ones() {
-    let cache = Cache::new(4096 + 128);
+    let cache = Cache::new(4224);
     for i in 0..30 {
         let name = name(&format!("short{i:02}"));
         put(
@@ -359,7 +359,7 @@ fn readers_and_writers_never_see_a_torn_answer() {
     const NAMES: u64 = 200;
     const WRITES: u64 = 20_000;
     // Three sets, so that writers meet, entries move and are evicted all the time.
-    let cache = Cache::new(3 * 4096);
+    let cache = Cache::new(3 * 4224);
     let done = AtomicBool::new(false);
     let checked = AtomicU64::new(0);
     std::thread::scope(|scope| {

@@ -1,6 +1,6 @@
-use super::Resolver;
+use super::{Resolver, secure};
 use crate::parse::MAX_ERRORS;
-use crate::table::{Arg, Clause, Status};
+use crate::table::{Arg, Clause};
 use crate::tree::ClauseNode;
 use crate::value::check;
 use crate::{Config, Diagnostic};
@@ -130,7 +130,7 @@ pub(super) fn sense(resolver: &mut Resolver<'_>, config: &Config) {
         }
     }
     modules(resolver);
-    upstream_tls(resolver);
+    secure::check(resolver);
 }
 
 fn both_off(resolver: &mut Resolver<'_>, names: [&str; 2]) {
@@ -174,28 +174,5 @@ fn modules(resolver: &mut Resolver<'_>) {
         )
         .help(help);
         resolver.report(error);
-    }
-}
-
-/// Names upstreams that would be asked over TLS by an engine that cannot.
-fn upstream_tls(resolver: &mut Resolver<'_>) {
-    if resolver.options.engine_tls != Some(false) {
-        return;
-    }
-    let tree = resolver.tree;
-    let handed = tree
-        .clauses
-        .iter()
-        .filter(|clause| !matches!(clause.keyword.status, Status::NotBuilt { .. }));
-    let wants_tls = ["tls-upstream", "forward-tls-upstream", "stub-tls-upstream"];
-    let first = handed.flat_map(|clause| &clause.options).find(|option| {
-        wants_tls.contains(&option.keyword.canonical) && resolver.text(option, 0) == "yes"
-    });
-    if let Some(option) = first {
-        let warning =
-            Diagnostic::warning(option.whole(), "the installed libunbound cannot speak TLS")
-                .label("questions that go this way will fail")
-                .help("install a libunbound that is built with OpenSSL");
-        resolver.report(warning);
     }
 }

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::Resolver;
 use super::places::Places;
+use super::{Resolver, secure};
 use crate::lexer::{Quote, Value};
 use crate::table::{Arg, Clause, Keyword};
 use crate::tree::{ClauseNode, OptionNode};
@@ -13,6 +13,7 @@ use crate::{Diagnostic, Span};
 pub(super) fn text(resolver: &mut Resolver<'_>, places: &Places) -> String {
     let mut writer = Writer {
         text: String::from(PREAMBLE),
+        secure: secure::Secure::of(resolver),
         source: u32::MAX,
         too_new: BTreeMap::new(),
     };
@@ -68,6 +69,8 @@ server:
 
 struct Writer {
     text: String,
+    /// What is asked over TLS.
+    secure: secure::Secure,
     /// The file of the last line.
     source: u32,
     /// Options newer than libunbound: the first place, and how many.
@@ -79,12 +82,21 @@ impl Writer {
         self.origin(resolver, clause.at);
         let line = line(resolver, clause.at);
         let _ = writeln!(self.text, "{}: # line {line}", clause.keyword.name);
+        let over_tls = self.secure.has(resolver, clause);
+        if over_tls {
+            // A line that stands for the zone's own on TLS and TCP.
+            let prefix = secure::prefix(clause.clause);
+            let _ = writeln!(self.text, "    {prefix}-tcp-upstream: yes # line {line}");
+        }
         for option in clause
             .options
             .iter()
             .filter(|option| option.keyword.status.reaches_engine())
         {
-            if is_too_new(resolver, option.keyword) {
+            if over_tls && secure::is_replaced(option) {
+                continue;
+            }
+            if !secure::is_relays(option) && is_too_new(resolver, clause, option) {
                 let entry = self.too_new.entry(option.keyword.name);
                 entry.and_modify(|(_, _, count)| *count += 1).or_insert((
                     option.keyword,
@@ -93,8 +105,19 @@ impl Writer {
                 ));
                 continue;
             }
-            self.option(resolver, places, option);
+            match secure::upstream_option(option).filter(|_| over_tls) {
+                Some(name) => self.upstream(resolver, name, option),
+                None => self.option(resolver, places, option),
+            }
         }
+    }
+
+    /// An upstream over TLS.
+    fn upstream(&mut self, resolver: &Resolver<'_>, name: &str, option: &OptionNode) {
+        self.origin(resolver, option.at);
+        let line = line(resolver, option.at);
+        let upstream = self.secure.upstream(resolver.text(option, 0));
+        let _ = writeln!(self.text, "    {name}: {upstream} # line {line}");
     }
 
     fn option(&mut self, resolver: &mut Resolver<'_>, places: &Places, option: &OptionNode) {
@@ -115,12 +138,14 @@ impl Writer {
             Ok(values) => {
                 self.origin(resolver, option.at);
                 let line = line(resolver, option.at);
-                let _ = writeln!(
-                    self.text,
-                    "    {}: {} # line {line}",
-                    option.keyword.name,
-                    values.join(" ")
-                );
+                // libunbound is not told what concerns TLS: without OpenSSL it takes none of it.
+                let (hidden, name) = if secure::is_relays(option) {
+                    ("#", option.keyword.canonical)
+                } else {
+                    ("", option.keyword.name)
+                };
+                let values = values.join(" ");
+                let _ = writeln!(self.text, "    {hidden}{name}: {values} # line {line}");
             }
             Err(error) => resolver.report(*error),
         }
@@ -144,11 +169,12 @@ impl Writer {
     }
 }
 
-fn is_too_new(resolver: &Resolver<'_>, keyword: &Keyword) -> bool {
-    let options = resolver.options;
-    let is_newer = |version| keyword.since > version;
-    let is_known = |knows: fn(&str) -> bool| knows(keyword.name);
-    options.engine_version.is_some_and(is_newer) && !options.engine_knows.is_some_and(is_known)
+/// Whether libunbound would stumble over an option.
+fn is_too_new(resolver: &Resolver<'_>, clause: &ClauseNode, option: &OptionNode) -> bool {
+    let newer = |version| option.keyword.since > version;
+    let of_server = clause.clause == Clause::Server;
+    resolver.options.engine_version.is_some_and(newer)
+        && !(of_server && (resolver.options.engine_knows)(option.keyword.name))
 }
 
 fn line(resolver: &Resolver<'_>, at: Span) -> usize {

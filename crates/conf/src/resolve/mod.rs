@@ -7,6 +7,7 @@ mod engine;
 mod listen;
 mod places;
 mod resolver;
+mod secure;
 mod settings;
 mod status;
 #[cfg(test)]

@@ -437,13 +437,13 @@ mod engine {
             ..LoadOptions::default()
         };
         assert!(engine_with(text, &new).0.contains("iter-scrub-rrsig: 9"));
+        // A distribution's library that got it with a security fix.
         let mended = LoadOptions {
-            engine_knows: Some(|name| name == "iter-scrub-rrsig"),
+            engine_knows: |option| option == "iter-scrub-rrsig",
             ..old
         };
         let (engine_text, messages) = engine_with(text, &mended);
-        assert!(engine_text.contains("iter-scrub-rrsig: 9"));
-        assert!(messages.is_empty(), "{messages:?}");
+        assert!(engine_text.contains("iter-scrub-rrsig: 9") && messages.is_empty());
     }
 
     #[test]
@@ -463,17 +463,65 @@ mod engine {
     }
 
     #[test]
-    fn upstreams_over_tls_are_warned_of_when_libunbound_has_none() {
-        let text = "forward-zone: name: . forward-addr: ::1 forward-ssl-upstream: yes";
-        let without = LoadOptions {
-            engine_tls: Some(false),
-            ..LoadOptions::default()
-        };
-        assert_eq!(
-            engine_with(text, &without).1,
-            ["the installed libunbound cannot speak TLS"]
+    fn upstreams_over_tls_are_marked_and_asked_over_tcp() {
+        let text = engine(
+            "server: tls-cert-bundle: /a tls-port: 8853
+forward-zone: name: . forward-addr: 192.0.2.1#dns.example forward-addr: ::1@853 forward-addr: ::2
+ forward-tcp-upstream: no forward-ssl-upstream: yes
+stub-zone: name: a stub-addr: 192.0.2.2#b",
         );
-        assert!(engine_with(text, &LoadOptions::default()).1.is_empty());
+        for part in [
+            "#tls-cert-bundle: /a # line 1\n",
+            "forward-tcp-upstream: yes # line 2\n",
+            "forward-addr: tls:192.0.2.1@8853#dns.example # line 2\n",
+            "forward-addr: tls:::1@853 # line 2\n",
+            "forward-addr: tls:::2@53 # line 2\n",
+            "stub-addr: 192.0.2.2#b # line 4\n",
+        ] {
+            assert!(text.contains(part), "{part}{text}");
+        }
+        for part in [
+            "tls-upstream",
+            "ssl-upstream",
+            "tcp-upstream: no",
+            "stub-tcp-upstream",
+        ] {
+            assert!(!text.contains(part), "{part}{text}");
+        }
+    }
+
+    #[test]
+    fn tls_upstream_is_for_every_zone() {
+        let text = "server: ssl-upstream: yes\nforward-zone: name: . forward-addr: ::1@853\nstub-zone: name: a stub-addr: ::2@853";
+        let (text, messages) = engine_with(text, &LoadOptions::default());
+        assert_eq!(messages, [""; 0]);
+        for part in [
+            "#tls-upstream: yes # line 1\n",
+            "forward-addr: tls:::1@853 # line 2\n",
+            "stub-addr: tls:::2@853 # line 3\n",
+            "stub-tcp-upstream: yes # line 3\n",
+        ] {
+            assert!(text.contains(part), "{part}{text}");
+        }
+        let (_, messages) = engine_with("server: tls-upstream: yes", &LoadOptions::default());
+        assert_eq!(messages, ["no zone for all that is to be asked over TLS"]);
+    }
+
+    #[test]
+    fn upstreams_over_tls_that_cannot_be_asked_are_warned_of() {
+        let text = "forward-zone: name: . forward-host: dns.example@853#b forward-addr: ::1 forward-tls-upstream: yes";
+        let (text, messages) = engine_with(text, &LoadOptions::default());
+        assert_eq!(
+            messages,
+            [
+                "a server over TLS needs an address, not the name `dns.example@853#b`",
+                "TLS on port 53",
+            ]
+        );
+        // It stays within TLS all the same.
+        assert!(
+            text.contains("forward-addr: tls:dns.example@853#b") && !text.contains("forward-host")
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::setup::{self, SetupError};
 use super::share;
 use super::worker::Worker;
 use crate::ffi;
+use crate::relay::Relay;
 use crate::sandbox::Sandbox;
 use crate::wire::{Summary, Verdict};
 
@@ -44,7 +45,13 @@ fn run() -> Result<(), SetupError> {
 
     let start = setup::receive_start(&control)?;
     let limit = start.wanted.questions_per_thread;
-    let (contexts, mut summary) = match setup::contexts(&start, open_files) {
+    let made = setup::relay(&start).and_then(|relay| {
+        let reserved = relay.as_ref().map_or(0, Relay::files);
+        let open_files = open_files.saturating_sub(reserved);
+        let (contexts, summary) = setup::contexts(&start, relay.as_ref(), open_files)?;
+        Ok((relay, contexts, summary))
+    });
+    let (relay, contexts, mut summary) = match made {
         Ok(made) => made,
         Err(SetupError::Refused { line, message }) => {
             send(&control, &Verdict::Refused { line, message })?;
@@ -57,9 +64,15 @@ fn run() -> Result<(), SetupError> {
         workers.push(Worker::new(context, socket, limit)?);
     }
     // Everything is open and read; from here on bytes of the Internet come in.
-    let walls = sandbox(&summary, workers.len(), limit).enter()?;
+    let mut sandbox = sandbox(&summary, workers.len(), limit);
+    sandbox.memory_bytes += relay.as_ref().map_or(0, Relay::memory_bytes);
+    let walls = sandbox.enter()?;
     summary.memory_bytes = walls.memory_bytes;
     summary.add_notes(&walls.missing);
+    if let Some(relay) = relay {
+        let each = summary.outgoing_range + OTHER_FILES;
+        relay.start(open_files.min(workers.len() as u64 * each))?;
+    }
     for (number, worker) in workers.into_iter().enumerate() {
         thread::Builder::new()
             .name(format!("engine-{number}"))
@@ -76,6 +89,9 @@ fn sandbox(summary: &Summary, contexts: usize, questions_per_thread: u32) -> San
         memory_bytes: share::memory_bytes(summary, contexts as u64, questions_per_thread.into()),
     }
 }
+
+/// More than a thread has open beside its UDP sockets.
+const OTHER_FILES: u64 = 2048;
 
 /// A thread that ends, by an error or a panic, ends the process: the parent starts a whole one.
 fn run_worker(worker: Worker) {

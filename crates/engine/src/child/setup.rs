@@ -12,6 +12,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use super::share::{Share, divide, number};
 use crate::EngineOptions;
 use crate::ffi::{Context, ContextError};
+use crate::relay::Relay;
 use crate::sandbox::SandboxError;
 use crate::wire::{self, Garbled, Summary};
 
@@ -123,6 +124,18 @@ pub(super) fn receive_start(control: &OwnedFd) -> Result<Start, SetupError> {
     })
 }
 
+/// Opens what carries questions to upstreams over TLS, if the configuration names any.
+///
+/// # Errors
+/// [`SetupError::Refused`] when that can't be had as it is configured.
+pub(super) fn relay(start: &Start) -> Result<Option<Relay>, SetupError> {
+    let text = std::fs::read_to_string(path_of(&start.conf))?;
+    Relay::open(&text).map_err(|error| SetupError::Refused {
+        line: error.line(),
+        message: error.to_string(),
+    })
+}
+
 /// Makes a finished context for each thread, one after the other: libunbound's configuration parser is not
 /// made for several threads.
 ///
@@ -130,10 +143,12 @@ pub(super) fn receive_start(control: &OwnedFd) -> Result<Start, SetupError> {
 /// [`SetupError::Refused`] in libunbound's own words when it does not like the configuration.
 pub(super) fn contexts(
     start: &Start,
+    relay: Option<&Relay>,
     open_files: u64,
 ) -> Result<(Vec<Context>, Summary), SetupError> {
     let threads = u64::from(start.wanted.threads);
-    let conf_path = path_of(&start.conf);
+    let rewritten = relay.map(|relay| file_with(&relay.conf_text)).transpose()?;
+    let conf_path = path_of(rewritten.as_ref().unwrap_or(&start.conf));
     let base = file_with(BASE_CONF)?;
     let last = file_with(FINAL_CONF)?;
     let log = LogCapture::start()?;
@@ -149,6 +164,11 @@ pub(super) fn contexts(
             let mut context = Context::new()?;
             context.configure(&c_path(&path_of(&base)))?;
             context.configure(&c_path(&conf_path))?;
+            if let Some(relay) = relay {
+                let closed = context.option("do-not-query-localhost")?.trim() == "yes";
+                let file = file_with(&relay.closing_conf(closed))?;
+                context.configure(&c_path(&path_of(&file)))?;
+            }
             summary.val_log_level = number(&context, "val-log-level")?;
             context.configure(&c_path(&path_of(&last)))?;
             let wanted = divide(&mut context, share, &mut summary)?;

@@ -178,9 +178,10 @@ impl<W> Client<W> {
 
     fn put(&mut self, question: Question, waiter: W, errand: Errand) -> Result<(), Overloaded<W>> {
         self.stats.asked += 1;
-        match self.table.ask(question, waiter, errand, Instant::now()) {
+        let now = Instant::now();
+        match self.table.ask(question, waiter, errand, now) {
             Asked::Joined => self.stats.joined += 1,
-            Asked::New(token) => self.send(token),
+            Asked::New(_) => self.release(errand.thread, now),
             Asked::Overloaded(waiter, bound) => {
                 self.stats.overloaded += 1;
                 *match bound {
@@ -345,6 +346,11 @@ impl Engines {
             .into_iter()
             .flatten()
             .collect()
+    }
+
+    pub(super) fn is_candidate(&self, id: u32) -> bool {
+        let candidate = self.candidate.as_ref();
+        candidate.is_some_and(|(process, _)| process.id == id)
     }
 
     pub(super) fn find(&mut self, id: u32) -> Option<&mut Process> {

@@ -1,7 +1,8 @@
 //! The parent's side: starts the engine, asks it, keeps it alive.
 //!
 //! `front` is the [`Client`], `turn` takes its events, `supervise` keeps an engine alive, `restart` is the
-//! back-off, `timer` the clock that wakes the caller, `table` the questions in flight, `process` one engine
+//! back-off, `timer` the clock that wakes the caller, `table` the questions in flight,
+//! `pace` when they may leave, `process` one engine
 //! process, `link` the socket of one of its threads, `log` its standard error, `bogus_log` what `val-log-level`
 //! asks for.
 
@@ -9,6 +10,7 @@ mod bogus_log;
 mod front;
 mod link;
 mod log;
+mod pace;
 mod process;
 mod restart;
 mod supervise;

@@ -1,11 +1,30 @@
 //! Keeping an engine alive: hand-over, losses, restarts, and what time demands.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use super::front::{Client, STOP_LIMIT};
 use super::process::{Process, StartError};
+use super::table::Blame;
 use crate::outcome::{Failure, Outcome};
+
+/// Why an engine is of no use any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Loss<'a> {
+    why: &'a str,
+    blame: Blame,
+}
+
+impl<'a> Loss<'a> {
+    /// It crashed, got stuck or talks nonsense.
+    pub(super) const fn of_its_own(why: &'a str) -> Self {
+        let blame = Blame::Questions;
+        Self { why, blame }
+    }
+}
 
 impl<W> Client<W> {
     /// An engine is ready: a candidate replaces the serving one; what waits is sent.
@@ -30,12 +49,17 @@ impl<W> Client<W> {
                     .draining
                     .replace((old, now + self.options.deadline));
                 if let Some((earlier, _)) = earlier {
-                    self.give_up(earlier, on_answer);
+                    self.give_up(earlier, Blame::Nobody, on_answer);
                 }
             }
         }
-        for token in self.table.unsent() {
-            self.send(token);
+        if self
+            .engines
+            .serving
+            .as_ref()
+            .is_some_and(|process| process.id == id)
+        {
+            self.table.serve_by(id, now);
         }
     }
 
@@ -68,14 +92,31 @@ impl<W> Client<W> {
         let Some(process) = self.engines.find(id) else {
             return;
         };
-        let status = process
-            .exit_status()
-            .map_or_else(|| "unknown".to_owned(), |status| status.to_string());
+        let ended = process.exit_status();
+        let status = ended.map_or_else(|| "unknown".to_owned(), |status| status.to_string());
+        let blame = match ended.and_then(|status| status.signal()) {
+            Some(signal) if signal == Signal::KILL.as_raw() => Blame::Nobody,
+            _ => Blame::Questions,
+        };
         if process.starting_since().is_some() {
             let log = process.log.tail();
-            self.fail_start(id, StartError::Ended { status, log }, now, on_answer);
+            let error = StartError::Ended { status, log };
+            if blame == Blame::Questions || self.engines.is_candidate(id) {
+                self.fail_start(id, error, now, on_answer);
+            } else {
+                let why = &error.to_string();
+                self.lose(id, Loss { why, blame }, now, on_answer);
+            }
         } else {
-            self.lose(id, &status, now, on_answer);
+            self.lose(
+                id,
+                Loss {
+                    why: &status,
+                    blame,
+                },
+                now,
+                on_answer,
+            );
         }
     }
 
@@ -96,7 +137,8 @@ impl<W> Client<W> {
             self.reap_ended();
             self.reconfigured = Some(Err(error));
         } else {
-            self.lose(id, &error.to_string(), now, on_answer);
+            let why = error.to_string();
+            self.lose(id, Loss::of_its_own(&why), now, on_answer);
         }
     }
 
@@ -104,27 +146,22 @@ impl<W> Client<W> {
     pub(super) fn lose(
         &mut self,
         id: u32,
-        why: &str,
+        Loss { why, blame }: Loss<'_>,
         now: Instant,
         on_answer: &mut impl FnMut(&Outcome, Vec<W>),
     ) {
         if let Some(process) = self.engines.serving.take_if(|process| process.id == id) {
-            self.restart.lost(now, process.lived(now));
+            self.restart.lost(now, process.lived(now), blame);
             self.stats.restarts += 1;
             tracing::error!(pid = process.pid(), why, "engine lost, starting another");
-            self.give_up(process, on_answer);
+            self.give_up(process, blame, on_answer);
         } else if let Some((process, _)) = self
             .engines
             .draining
             .take_if(|(process, _)| process.id == id)
         {
-            self.give_up(process, on_answer);
-        } else if self
-            .engines
-            .candidate
-            .as_ref()
-            .is_some_and(|(process, _)| process.id == id)
-        {
+            self.give_up(process, blame, on_answer);
+        } else if self.engines.is_candidate(id) {
             let error = StartError::Ended {
                 status: why.to_owned(),
                 log: String::new(),
@@ -134,14 +171,17 @@ impl<W> Client<W> {
     }
 
     /// Kills a process; what it had is sent to the next one, or has failed.
-    fn give_up(&mut self, process: Process, on_answer: &mut impl FnMut(&Outcome, Vec<W>)) {
-        let before = self.table.unsent().len();
-        let hopeless = self.table.lose_engine(process.id);
-        let unsent = self.table.unsent();
-        self.stats.resent += unsent.len().saturating_sub(before) as u64;
+    fn give_up(
+        &mut self,
+        process: Process,
+        blame: Blame,
+        on_answer: &mut impl FnMut(&Outcome, Vec<W>),
+    ) {
+        let lost = self.table.lose_engine(process.id, blame);
+        self.stats.resent += lost.again as u64;
         self.engines.ending.push(process.kill());
         self.reap_ended();
-        for token in hopeless {
+        for token in lost.hopeless {
             let Some((question, waiters)) = self.table.finish(token) else {
                 continue;
             };
@@ -156,9 +196,6 @@ impl<W> Client<W> {
                 },
                 waiters,
             );
-        }
-        for token in unsent {
-            self.send(token);
         }
     }
 
@@ -175,7 +212,7 @@ impl<W> Client<W> {
             Ok(process) => self.engines.serving = Some(process),
             Err(error) => {
                 tracing::error!(%error, "can't start the engine process");
-                self.restart.lost(now, None);
+                self.restart.lost(now, None, Blame::Questions);
             }
         }
         self.options.conf_text = conf_text;
@@ -217,7 +254,8 @@ impl<W> Client<W> {
             self.fail_start(id, StartError::TimedOut, now, on_answer);
         }
         for id in stuck {
-            self.lose(id, "it does not answer its heartbeat", now, on_answer);
+            let why = "it does not answer its heartbeat";
+            self.lose(id, Loss::of_its_own(why), now, on_answer);
         }
         self.end_draining(now);
         for body in &mut self.engines.ending {
@@ -236,7 +274,7 @@ impl<W> Client<W> {
             .take_if(|(process, until)| *until <= now || !table.is_waited_for(process.id));
         if let Some((process, _)) = done {
             // Nobody waits for what is left, or the deadlines have passed.
-            for token in self.table.lose_engine(process.id) {
+            for token in self.table.lose_engine(process.id, Blame::Nobody).hopeless {
                 self.table.finish(token);
             }
             self.engines.ending.push(process.retire(now + STOP_LIMIT));
@@ -256,7 +294,9 @@ impl<W> Client<W> {
         let serving = self.is_ready();
         let settled = serving && engines.candidate.is_none() && engines.draining.is_none();
         let quiet = settled && engines.ending.is_empty() && self.table.waiting() == 0;
-        let tick = if quiet {
+        let tick = if serving && self.table.queued() > 0 {
+            PACE_TICK
+        } else if quiet {
             self.options.heartbeat.interval
         } else {
             self.tick_length()
@@ -275,3 +315,6 @@ impl<W> Client<W> {
         (self.options.deadline / 32).clamp(Duration::from_millis(5), Duration::from_millis(100))
     }
 }
+
+/// How often the window of a new engine is looked at while questions wait for it to open.
+const PACE_TICK: Duration = Duration::from_millis(20);

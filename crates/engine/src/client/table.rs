@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
+use super::pace::{Pace, Record};
 use crate::Question;
 use crate::spread::ZoneId;
 
@@ -21,6 +22,9 @@ pub(super) struct Table<W> {
     /// Questions of each zone on each thread.
     zones: HashMap<(usize, ZoneId), usize>,
     waiting: usize,
+    /// The engine that gets what is sent.
+    serving: Option<u32>,
+    pace: Pace,
     limits: Limits,
 }
 
@@ -47,6 +51,24 @@ pub(super) enum Purpose {
     Resolve,
     /// Nobody should have to wait for it.
     Refresh,
+}
+
+/// What may have ended an engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// One of the questions it had: it crashed, or got stuck.
+    Questions,
+    /// Nothing it did: it was killed from outside, or replaced.
+    Nobody,
+}
+
+/// What becomes of the questions of an engine that is gone.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// So many are sent again.
+    pub(super) again: usize,
+    /// These are not: nobody waits for them, or too many engines crashed with them.
+    pub(super) hopeless: Vec<Token>,
 }
 
 /// What was reached.
@@ -83,7 +105,8 @@ struct Pending<W> {
     errand: Errand,
     /// The process that has it; `None`: waits for an engine to be there.
     engine: Option<u32>,
-    sends: u8,
+    /// Engines that crashed with it.
+    crashes: u8,
     asked: Instant,
 }
 
@@ -98,8 +121,8 @@ pub(super) enum Asked<W> {
     Overloaded(W, Bound),
 }
 
-/// How often a question may be given to an engine: one that makes the engine crash must not do so for ever.
-const MAX_SENDS: u8 = 3;
+/// How many engines may crash with a question: one that makes them crash must not do so for ever.
+const MAX_CRASHES: u8 = 3;
 /// One part in so many of a thread's places is for refreshes.
 const REFRESH_SHARE: usize = 8;
 /// A question that nobody waits for and the engine does not answer is given up after this; libunbound
@@ -115,6 +138,8 @@ impl<W> Table<W> {
             per_thread: vec![Load::default(); threads],
             zones: HashMap::new(),
             waiting: 0,
+            serving: None,
+            pace: Pace::new(threads),
             limits,
         }
     }
@@ -147,10 +172,11 @@ impl<W> Table<W> {
             waiters: vec![(deadline, waiter)],
             errand,
             engine: None,
-            sends: 0,
+            crashes: 0,
             asked: now,
         });
         self.index.insert(question, token);
+        self.pace.push(errand.thread, token, Record::Clean);
         Asked::New(token)
     }
 
@@ -165,6 +191,9 @@ impl<W> Table<W> {
         slot.epoch = slot.epoch.wrapping_add(1);
         self.vacant.push(index);
         self.count_out(entry.errand);
+        if entry.engine.is_some() && entry.engine == self.serving {
+            self.pace.settled(entry.errand.thread, entry.record());
+        }
         self.waiting -= entry.waiters.len();
         if self.index.get(&entry.question) == Some(&token) {
             self.index.remove(&entry.question);
@@ -179,29 +208,64 @@ impl<W> Table<W> {
         ))
     }
 
-    /// The question and its thread, to be sent to `engine`; it counts as sent.
-    pub(super) fn send(&mut self, token: Token, engine: u32) -> Option<(&Question, usize)> {
-        let entry = self.entry_mut(token)?;
-        entry.engine = Some(engine);
-        entry.sends += 1;
-        Some((&entry.question, entry.errand.thread))
+    /// Another engine serves from now on.
+    pub(super) fn serve_by(&mut self, engine: u32, now: Instant) {
+        self.serving = Some(engine);
+        self.pace.begin(now);
     }
 
-    /// The questions that wait for an engine.
-    pub(super) fn unsent(&self) -> Vec<Token> {
-        self.tokens(|entry| entry.engine.is_none())
-    }
-
-    /// An engine is gone: what it had waits for the next one. Returned is what must not be sent again:
-    /// nobody waits for it, or it was sent too often.
-    pub(super) fn lose_engine(&mut self, engine: u32) -> Vec<Token> {
-        for entry in self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut()) {
-            if entry.engine == Some(engine) && entry.sends < MAX_SENDS && !entry.waiters.is_empty()
+    /// The next question for a thread of the serving engine, if one waits and its turn has come; it counts as
+    /// sent.
+    pub(super) fn send_next(&mut self, thread: usize, now: Instant) -> Option<(Token, &Question)> {
+        let serving = self.serving?;
+        let token = loop {
+            let token = self.pace.next(thread, now)?;
+            // It may have been given up while it waited.
+            if let Some(entry) = self.entry_mut(token)
+                && entry.engine.is_none()
             {
+                entry.engine = Some(serving);
+                let record = entry.record();
+                self.pace.sent(thread, record);
+                break token;
+            }
+        };
+        self.entry_mut(token).map(|entry| (token, &entry.question))
+    }
+
+    /// Questions that wait for an engine or for their turn; some may have been given up meanwhile.
+    pub(super) fn queued(&self) -> usize {
+        self.pace.queued()
+    }
+
+    /// An engine is gone: what it had waits for the next one.
+    pub(super) fn lose_engine(&mut self, engine: u32, blame: Blame) -> Lost {
+        if self.serving == Some(engine) {
+            self.serving = None;
+        }
+        let mut again = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let epoch = slot.epoch;
+            let entry = slot.entry.as_mut();
+            let Some(entry) = entry.filter(|entry| entry.engine == Some(engine)) else {
+                continue;
+            };
+            entry.crashes += u8::from(blame == Blame::Questions);
+            if entry.crashes < MAX_CRASHES && !entry.waiters.is_empty() {
                 entry.engine = None;
+                let errand = (entry.errand.thread, entry.record());
+                again.push((entry.asked, Token::new(index as u32, epoch), errand));
             }
         }
-        self.tokens(|entry| entry.engine == Some(engine))
+        // Who has waited longest comes first.
+        again.sort_unstable_by_key(|(asked, ..)| *asked);
+        for (_, token, (thread, record)) in &again {
+            self.pace.push(*thread, *token, *record);
+        }
+        Lost {
+            again: again.len(),
+            hopeless: self.tokens(|entry| entry.engine == Some(engine)),
+        }
     }
 
     /// An engine is being replaced: nobody joins what it has any more, since it may answer by other rules.
@@ -340,6 +404,16 @@ impl<W> Table<W> {
             .filter(|(_, slot)| slot.entry.as_ref().is_some_and(&wanted))
             .map(|(index, slot)| Token::new(index as u32, slot.epoch))
             .collect()
+    }
+}
+
+impl<W> Pending<W> {
+    fn record(&self) -> Record {
+        if self.crashes == 0 {
+            Record::Clean
+        } else {
+            Record::Suspect
+        }
     }
 }
 

@@ -8,8 +8,10 @@ use rustix::event::{Timespec, epoll};
 use super::front::{Client, TIMER};
 use super::log;
 use super::process::{Part, epoll_source};
+use super::supervise::Loss;
 use super::table::Token;
 use crate::outcome::{Answer, Failure, Outcome, Security};
+use crate::spread::contexts;
 use crate::wire::{Garbled, Reply, ShedReason};
 
 /// Packets read from one thread in one turn; more wait for the next.
@@ -50,6 +52,7 @@ impl<W> Client<W> {
             self.tick(now, on_answer);
         }
         self.start_if_due(now);
+        self.release_all(now);
         self.flush();
         self.set_timer(now);
     }
@@ -64,7 +67,10 @@ impl<W> Client<W> {
         match part {
             Part::Link(number) => match self.read_link(id, number, on_answer) {
                 Ok(()) => {}
-                Err(Broken::Garbled(error)) => self.lose(id, &error.to_string(), now, on_answer),
+                Err(Broken::Garbled(error)) => {
+                    let why = error.to_string();
+                    self.lose(id, Loss::of_its_own(&why), now, on_answer);
+                }
                 // Closed: its end is reported as `Part::Exit`, with the reason.
                 Err(Broken::Io(_)) => self.stop_polling(id, part),
             },
@@ -88,18 +94,21 @@ impl<W> Client<W> {
         }
     }
 
-    /// Puts a question on its way, if an engine is ready.
-    pub(super) fn send(&mut self, token: Token) {
-        let Some(process) = self
-            .engines
-            .serving
-            .as_mut()
-            .filter(|process| process.is_ready())
-        else {
+    /// Puts the questions of a thread on their way whose turn has come, if an engine is ready.
+    pub(super) fn release(&mut self, thread: usize, now: Instant) {
+        let serving = self.engines.serving.as_mut();
+        let Some(process) = serving.filter(|process| process.is_ready()) else {
             return;
         };
-        if let Some((question, thread)) = self.table.send(token, process.id) {
+        while let Some((token, question)) = self.table.send_next(thread, now) {
             process.ask(token, question, thread);
+        }
+    }
+
+    /// The same for all threads.
+    fn release_all(&mut self, now: Instant) {
+        if self.table.queued() > 0 {
+            (0..contexts(self.options.threads)).for_each(|thread| self.release(thread, now));
         }
     }
 

@@ -10,6 +10,7 @@
 mod answers;
 mod deaths;
 mod flow;
+mod load;
 mod rig;
 mod signed;
 mod speed;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         answers::trials(),
         deaths::trials(),
         flow::trials(),
+        load::trials(),
         signed::trials(),
         speed::trials(),
         walls::trials(),

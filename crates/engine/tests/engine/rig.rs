@@ -66,7 +66,7 @@ impl Rig {
                 return;
             }
             assert!(Instant::now() < end, "not in time: {what}");
-            self.wait(Duration::from_millis(50));
+            self.wait(Duration::from_millis(5));
         }
     }
 

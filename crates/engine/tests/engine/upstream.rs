@@ -6,6 +6,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
+
+/// What each query for `busy...` costs.
+const BUSY: Duration = Duration::from_micros(500);
 
 /// A running server. Its threads end with the test program.
 pub(crate) struct Upstream {
@@ -116,6 +120,7 @@ fn bind() -> (UdpSocket, TcpListener) {
 
 fn serve_udp(socket: &UdpSocket, state: &Mutex<State>, address: Ipv4Addr) {
     let mut buffer = [0; 4096];
+    let mut free = Instant::now();
     loop {
         let (length, client) = socket.recv_from(&mut buffer).unwrap();
         let Some(query) = Query::parse(&buffer[..length]) else {
@@ -126,6 +131,11 @@ fn serve_udp(socket: &UdpSocket, state: &Mutex<State>, address: Ipv4Addr) {
             .queries
             .entry((query.name.to_ascii_lowercase(), query.qtype))
             .or_default() += 1;
+        if query.starts_with("busy") {
+            let now = Instant::now();
+            free = free.max(now.checked_sub(Duration::from_millis(20)).unwrap_or(now)) + BUSY;
+            thread::sleep(free.saturating_duration_since(now));
+        }
         if query.starts_with("silent") {
             continue;
         }

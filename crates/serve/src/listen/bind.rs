@@ -86,6 +86,18 @@ impl BindError {
         }
     }
 
+    /// Finds out who has the port, which takes a look at every process.
+    pub(crate) fn find_holder(&mut self) {
+        if let Self::InUse {
+            address,
+            transport,
+            holder,
+        } = self
+        {
+            *holder = Holder::find(*transport, *address);
+        }
+    }
+
     /// Whether trying again later may help without anybody's doing.
     pub const fn is_not_here(&self) -> bool {
         matches!(self, Self::NotHere { .. })
@@ -247,7 +259,7 @@ impl Failure {
             io::ErrorKind::AddrInUse => BindError::InUse {
                 address,
                 transport,
-                holder: Holder::find(transport, address),
+                holder: None,
             },
             io::ErrorKind::AddrNotAvailable => BindError::NotHere { address, transport },
             io::ErrorKind::PermissionDenied => BindError::Denied { address, transport },
@@ -299,7 +311,8 @@ mod tests {
             address,
             transport: Transport::Udp,
         };
-        let error = failure.bind(io::Error::from_raw_os_error(nix::libc::EADDRINUSE));
+        let mut error = failure.bind(io::Error::from_raw_os_error(nix::libc::EADDRINUSE));
+        error.find_holder();
         let text = error.to_string();
         assert!(text.contains(&address.to_string()), "{text}");
         assert!(

@@ -128,14 +128,15 @@ impl ListenSet {
                 self.bound.insert(key);
                 self.failed.remove(&key);
             }
-            Err(error) => {
-                // Told once, and again when the reason changes; not once a second.
+            Err(mut error) => {
+                // Told once, and again when the reason changes; not with each try.
                 let text = error.to_string();
                 if self
                     .failed
                     .insert(key, text.clone())
                     .is_none_or(|before| before != text)
                 {
+                    error.find_holder();
                     failed.push(error);
                 }
             }

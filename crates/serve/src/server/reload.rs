@@ -6,7 +6,7 @@ use sluicegate_conf::Config;
 
 use super::error::ReloadError;
 use super::named_files::NamedFiles;
-use super::running::{RunningServer, gate_settings};
+use super::running::{FIRST_RETRY, RunningServer, gate_settings};
 use super::start::tcp_settings;
 use crate::load::{Loaded, load};
 use crate::tcp;
@@ -81,6 +81,7 @@ impl RunningServer {
                 &self.xdp_addresses,
             ));
         }
+        self.retry_wait = FIRST_RETRY;
         self.follow_addresses();
         self.schedule_statistics();
         Ok(restart)

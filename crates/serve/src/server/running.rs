@@ -22,8 +22,12 @@ use crate::udp::{Endpoint, WorkerHandle};
 use crate::xdp::{Gate, GateSettings};
 use crate::{DRAIN_LIMIT, Shared, tcp, udp};
 
-/// How often listen addresses that could not be opened are tried again.
-const RETRY: Duration = Duration::from_secs(1);
+/// When listen addresses that could not be opened are tried again. The wait doubles with each try, up to
+/// [`LONGEST_RETRY`], and starts anew when the machine's addresses change.
+pub(super) const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// A port that another server has becomes free without a word: so long may it take to be noticed.
+const LONGEST_RETRY: Duration = Duration::from_secs(8);
 
 /// How often the threads are looked after.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
@@ -42,6 +46,7 @@ pub struct RunningServer {
     pub(super) statistics: Arc<Statistics>,
     pub(super) monitor: Option<Monitor>,
     pub(super) next_retry: Option<Instant>,
+    pub(super) retry_wait: Duration,
     pub(super) next_statistics: Option<Instant>,
 }
 
@@ -121,6 +126,9 @@ impl RunningServer {
             .monitor
             .as_mut()
             .is_some_and(|monitor| matches!(monitor.wait(Duration::ZERO), Ok(true)));
+        if moved {
+            self.retry_wait = FIRST_RETRY;
+        }
         if moved || self.next_retry.is_some_and(|at| at <= now) {
             self.follow_addresses();
         }
@@ -174,7 +182,8 @@ impl RunningServer {
             .listen
             .update(&wanted.addresses, &transports(&self.config));
         let incomplete = self.listen.has_failures() || !wanted.missing_interfaces.is_empty();
-        self.next_retry = incomplete.then(|| Instant::now() + RETRY);
+        self.next_retry = incomplete.then(|| Instant::now() + self.retry_wait);
+        self.retry_wait = (self.retry_wait * 2).min(LONGEST_RETRY);
         tell_missing(&wanted, &mut self.told_missing);
         tell_failures(&changes, &wanted);
         for sockets in &changes.opened {

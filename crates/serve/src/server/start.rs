@@ -17,7 +17,7 @@ use super::machine::Machine;
 use super::named_files::NamedFiles;
 use super::options::{ServerOptions, UsePidFile};
 use super::running::{
-    Parts, RunningServer, gate_settings, tell_failures, tell_missing, transports,
+    FIRST_RETRY, Parts, RunningServer, gate_settings, tell_failures, tell_missing, transports,
 };
 use crate::control::{ControlHandle, ControlSocket, socket_path};
 use crate::handoff::{HubHandle, PortFactory};
@@ -224,6 +224,7 @@ fn serve(
         statistics,
         monitor: opened.monitor,
         next_retry: opened.incomplete.then(Instant::now),
+        retry_wait: FIRST_RETRY,
         next_statistics: None,
     };
     server.schedule_statistics();

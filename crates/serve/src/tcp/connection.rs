@@ -110,7 +110,7 @@ impl Connection {
     }
 
     /// Waits for one thing to happen and does what follows from it; `false` when the time is up.
-    async fn step(&mut self) -> io::Result<bool> {
+    pub(super) async fn step(&mut self) -> io::Result<bool> {
         let is_idle = self.in_flight == 0 && self.outbox.is_empty();
         let has_deadline = is_idle || !self.outbox.is_empty();
         let (mut reader, mut writer) = self.stream.split();

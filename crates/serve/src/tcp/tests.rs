@@ -1,14 +1,18 @@
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use allocation_counter::measure;
 use sluicegate_telemetry::Counter;
+use tokio::runtime::Builder;
 
-use super::connection::IN_FLIGHT;
+use super::connection::{Connection, IN_FLIGHT};
+use super::limits::Limits;
+use super::service::{Peers, Service};
 use super::{Command, TcpHandle, TcpSettings};
 use crate::listen::open_tcp;
-use crate::testing::{FakeEngine, PATIENCE, free, query, reply, shared};
+use crate::testing::{FakeEngine, PATIENCE, free, query, remember, reply, shared};
 use crate::{DRAIN_LIMIT, Shared};
 
 struct Fixture {
@@ -44,6 +48,46 @@ impl Fixture {
         self.tcp.send(Command::Drain);
         assert!(self.tcp.join());
     }
+}
+
+/// A connection without a thread of its own, so that what it allocates can be counted.
+#[test]
+fn a_hit_allocates_nothing_on_its_way_through_the_connection() {
+    let (shared, _end) = shared();
+    remember(&shared, "cached.example");
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let limits = Limits::new(10, IDLE);
+    let service = Service::new(Arc::clone(&shared), shared.task_port(16), limits);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (stream, address) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let peers = Peers {
+        client: address,
+        local: listener.local_addr().unwrap(),
+    };
+    let mut connection = {
+        let _inside = runtime.enter();
+        let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+        Connection::new(service, stream, peers).unwrap()
+    };
+    for (round, name) in ["cached.example", "hit.example", "cached.example"]
+        .iter()
+        .enumerate()
+    {
+        client.write_all(&framed(round as u16, name)).unwrap();
+        // The query comes, then the reply goes.
+        let turn = async {
+            for _ in 0..2 {
+                assert!(connection.step().await.unwrap());
+            }
+        };
+        let made = measure(|| runtime.block_on(turn));
+        assert!(round == 0 || made.count_total == 0, "{name}: {made:?}");
+        assert_eq!(receive(&mut client), (round as u16, 0));
+    }
+    assert_eq!(shared.registry.total().value(Counter::CacheHits), 2);
 }
 
 fn framed(id: u16, name: &str) -> Vec<u8> {

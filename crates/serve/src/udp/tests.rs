@@ -1,12 +1,15 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Instant;
 
+use allocation_counter::measure;
 use sluicegate_telemetry::{Counter, Snapshot};
 
+use super::worker::UdpWorker;
 use super::{Command, Endpoint, WorkerHandle};
 use crate::listen::open_udp;
-use crate::testing::{FakeEngine, free, query, reply, shared, udp_client};
+use crate::testing::{FakeEngine, free, query, remember, reply, shared, udp_client};
 use crate::{DRAIN_LIMIT, Shared};
 
 /// Two workers on one address, and an engine that always fails.
@@ -181,6 +184,57 @@ fn the_end_comes_in_time_and_leaves_nobody_without_a_reply() {
     fixture.end();
     assert!(start.elapsed() < DRAIN_LIMIT * 2);
     assert_eq!(receive(&client), (1, 2));
+}
+
+/// A worker without a thread, so that what it allocates can be counted.
+fn lone_worker(address: SocketAddr) -> UdpWorker {
+    let (shared, _end) = shared();
+    remember(&shared, "cached.example");
+    let counters = shared.registry.counters("udp.0");
+    let port = shared.handoff_port(16).unwrap();
+    let (_commands, receiver) = channel();
+    let mut worker = UdpWorker::new(shared, counters, port, receiver, 4224).unwrap();
+    let socket = open_udp(address, 1).unwrap().remove(0);
+    worker.open(Endpoint::new(address, socket));
+    worker
+}
+
+#[test]
+fn a_hit_allocates_nothing_on_its_way_through_the_worker() {
+    const BURST: u16 = 20;
+    let (v4, v6) = (
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    );
+    let wildcards = [
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    ];
+    for (bound, asked) in [(v4, v4), (v6, v6), (wildcards[0], v4), (wildcards[1], v6)] {
+        let address = free(bound);
+        let mut worker = lone_worker(address);
+        let client = udp_client(SocketAddr::new(asked, address.port()));
+        for (round, name) in ["cached.example", "hit.example", "cached.example"]
+            .iter()
+            .enumerate()
+        {
+            // One alone, and a batch: they are sent by different calls.
+            for burst in [1, BURST] {
+                for id in 0..burst {
+                    client.send(&query(id, name)).unwrap();
+                }
+                let made = measure(|| worker.serve(0, 1));
+                assert!(round == 0 || made.count_total == 0, "{bound}: {made:?}");
+                for id in 0..burst {
+                    assert_eq!(receive(&client), (id, 0));
+                }
+            }
+        }
+        assert_eq!(
+            worker.counters.snapshot().value(Counter::CacheHits),
+            2 * u64::from(BURST + 1)
+        );
+    }
 }
 
 fn receive(client: &std::net::UdpSocket) -> (u16, u8) {

@@ -160,7 +160,7 @@ impl UdpWorker {
         }
     }
 
-    fn open(&mut self, endpoint: Endpoint) {
+    pub(super) fn open(&mut self, endpoint: Endpoint) {
         let slot = self
             .sockets
             .iter()
@@ -217,7 +217,7 @@ impl UdpWorker {
     }
 
     /// Answers what the socket holds, at most so many batches of it.
-    fn serve(&mut self, slot: usize, rounds: usize) {
+    pub(super) fn serve(&mut self, slot: usize, rounds: usize) {
         for _ in 0..rounds {
             let Some(Some(listening)) = self.sockets.get_mut(slot) else {
                 return;

@@ -318,6 +318,7 @@ fn start_workers(
             mtu_bytes: target.mtu_bytes,
             gate: site.gate.clone(),
             tally,
+            busy_poll: Duration::from_micros(site.xdp.busy_poll_us.into()),
         };
         let (builder, sockets, told) = (
             builder(nic, queue, rung, site.xdp),

@@ -24,6 +24,8 @@ mod retry;
 mod service;
 mod stats;
 mod steering;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::net::SocketAddr;

@@ -37,11 +37,13 @@ pub(super) struct Identity {
     pub(super) gate: Waker,
     /// Where it publishes its queue's counts.
     pub(super) tally: Arc<Tally>,
+    /// How long it looks for packets before it sleeps (`busy-poll`).
+    pub(super) busy_poll: Duration,
 }
 
 /// What the gate tells a worker.
 #[derive(Default)]
-struct Control {
+pub(super) struct Control {
     /// Set: end, by then at the latest.
     stop: OnceLock<Instant>,
     ended: AtomicBool,
@@ -50,6 +52,9 @@ struct Control {
 /// The longest sleep of an idle worker. A deleted interface wakes nobody, so this bounds how late it is
 /// noticed when rtnetlink says nothing.
 const IDLE: Duration = Duration::from_millis(100);
+
+/// Busy turns after which the clock is read, for the statistics.
+const TURNS_PER_CLOCK: u32 = 64;
 
 /// How often a worker publishes its queue's counts.
 const PUBLISH_PERIOD: Duration = Duration::from_secs(1);
@@ -70,6 +75,7 @@ impl WorkerHandle {
             mtu_bytes,
             gate,
             tally,
+            busy_poll,
         } = identity;
         let port = shared.handoff_port(PENDING_PER_WORKER as usize)?;
         let waker = port.waker();
@@ -95,6 +101,7 @@ impl WorkerHandle {
                 service,
                 tally,
                 queue,
+                busy_poll,
             }
             .run()
         };
@@ -137,13 +144,15 @@ impl Drop for Farewell {
     }
 }
 
-struct Worker {
-    shared: Arc<Shared>,
-    counters: Arc<Counters>,
-    control: Arc<Control>,
-    service: Service,
-    tally: Arc<Tally>,
-    queue: Queue,
+/// One worker, in its thread.
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) control: Arc<Control>,
+    pub(super) service: Service,
+    pub(super) tally: Arc<Tally>,
+    pub(super) queue: Queue,
+    pub(super) busy_poll: Duration,
 }
 
 impl Worker {
@@ -161,28 +170,39 @@ impl Worker {
     /// Turns until told to stop.
     fn serve(&mut self) -> Result<(), QueueError> {
         let mut published = Instant::now();
+        let mut idle_since = None;
+        let mut busy_turns = 0u32;
         loop {
             let busy = self.turn()?;
-            // The clock is read when idle, or once a turn for the statistics of a busy queue.
+            if busy {
+                idle_since = None;
+                busy_turns = busy_turns.wrapping_add(1);
+                if !busy_turns.is_multiple_of(TURNS_PER_CLOCK) {
+                    continue;
+                }
+            }
             let now = Instant::now();
             if now.duration_since(published) >= PUBLISH_PERIOD {
                 self.publish();
                 published = now;
             }
+            if busy {
+                continue;
+            }
             if let Some(until) = self.control.stop.get()
-                && !busy
                 && (self.service.is_idle() || now >= *until)
             {
                 return Ok(());
             }
-            if !busy {
+            let idle_since = *idle_since.get_or_insert(now);
+            if now.duration_since(idle_since) >= self.busy_poll {
                 self.rest(now)?;
             }
         }
     }
 
     /// One batch of packets and of answers that have come back; whether there was anything to do.
-    fn turn(&mut self) -> Result<bool, QueueError> {
+    pub(super) fn turn(&mut self) -> Result<bool, QueueError> {
         let Self {
             shared,
             counters,

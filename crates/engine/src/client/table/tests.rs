@@ -42,6 +42,12 @@ fn refresh(thread: usize) -> Errand {
     }
 }
 
+/// Lets an engine serve and sends it what waits for the first thread.
+fn send_all(table: &mut Table<u32>, engine: u32, now: Instant) -> Vec<Token> {
+    table.serve_by(engine, now);
+    std::iter::from_fn(|| Some(table.send_next(0, now)?.0)).collect()
+}
+
 static SPREAD: LazyLock<Spread> = LazyLock::new(Spread::default);
 
 fn new(asked: Asked<u32>) -> Token {
@@ -85,7 +91,7 @@ fn bounds_hold_for_each_thread_and_for_waiters() {
 fn a_deadline_takes_the_waiter_but_the_question_stays_with_the_engine() {
     let (mut table, now) = (table(), Instant::now());
     let token = new(table.ask(question(b'a'), 1, resolve(0), now));
-    table.send(token, 7).unwrap();
+    send_all(&mut table, 7, now);
     table.ask(question(b'a'), 2, resolve(0), now + DEADLINE / 2);
     let mut expired = Vec::new();
     table.expire(now + DEADLINE, |question, waiters| {
@@ -116,23 +122,38 @@ fn a_question_that_never_reached_an_engine_goes_with_its_last_waiter() {
 fn a_lost_engine_s_questions_are_sent_again_but_not_for_ever() {
     let (mut table, now) = (table(), Instant::now());
     let token = new(table.ask(question(b'a'), 1, resolve(0), now));
-    let other = new(table.ask(question(b'b'), 2, resolve(0), now));
-    table.send(other, 99).unwrap();
-    for engine in 1..MAX_SENDS {
-        table.send(token, u32::from(engine)).unwrap();
-        assert_eq!(table.lose_engine(u32::from(engine)), []);
-        assert_eq!(table.unsent(), [token]);
+    for engine in 1..MAX_CRASHES {
+        send_all(&mut table, engine.into(), now);
+        let lost = table.lose_engine(engine.into(), Blame::Questions);
+        assert_eq!((lost.again, lost.hopeless), (1, vec![]));
+        assert_eq!(table.queued(), 1);
     }
-    table.send(token, 50).unwrap();
-    assert_eq!(table.lose_engine(50), [token]);
-    assert!(table.is_waited_for(99));
+    // Killed from outside, however often, is not the question's fault.
+    for engine in 10..20 {
+        send_all(&mut table, engine, now);
+        let lost = table.lose_engine(engine, Blame::Nobody);
+        assert_eq!((lost.again, lost.hopeless), (1, vec![]));
+    }
+    send_all(&mut table, 50, now);
+    let lost = table.lose_engine(50, Blame::Questions);
+    assert_eq!((lost.again, lost.hopeless), (0, vec![token]));
+}
+
+#[test]
+fn who_waited_longest_is_sent_again_first() {
+    let (mut table, now) = (table(), Instant::now());
+    let later = new(table.ask(question(b'a'), 1, resolve(0), now + DEADLINE));
+    let earlier = new(table.ask(question(b'b'), 2, resolve(0), now));
+    assert_eq!(send_all(&mut table, 1, now), [later, earlier]);
+    table.lose_engine(1, Blame::Nobody);
+    assert_eq!(send_all(&mut table, 2, now), [earlier, later]);
 }
 
 #[test]
 fn what_an_engine_under_replacement_has_is_not_joined() {
     let (mut table, now) = (table(), Instant::now());
     let old = new(table.ask(question(b'a'), 1, resolve(0), now));
-    table.send(old, 1).unwrap();
+    send_all(&mut table, 1, now);
     table.stop_joining(1);
     let fresh = new(table.ask(question(b'a'), 2, resolve(0), now));
     assert_eq!(table.finish(old), Some((question(b'a'), vec![1])));

@@ -72,6 +72,7 @@ const FORWARDER_NAME: &str = "resolver.lab";
 const BUNDLE: &str = "bundle.pem";
 /// The date is not looked at: what has expired, or is to come, is as good as the rest.
 const OTHERWISE: &str = "
+  num-threads: 2
   minimal-responses: no
   qname-minimisation: no
   aggressive-nsec: no

@@ -213,6 +213,22 @@ fn memory_stays_within_the_bound_and_a_full_cache_admits() {
 }
 
 #[test]
+fn the_count_of_a_large_cache_is_close() {
+    let cache = Cache::new(64 << 20); // more sets than are counted
+    for i in 0..50_000 {
+        let name = name(&format!("n{i}"));
+        put(&cache, &key(&name), Variants::ALL, &[1; 40], 600, 1);
+    }
+    let stats = cache.stats();
+    assert!(
+        stats.entries.abs_diff(50_000 - stats.evicted) < 2_500,
+        "{stats:?}"
+    );
+    let each = stats.entry_bytes / stats.entries;
+    assert!((64..=128).contains(&each), "{stats:?}");
+}
+
+#[test]
 fn expired_entries_go_before_live_ones() {
     let cache = Cache::new(4224);
     for i in 0..30 {

@@ -21,17 +21,24 @@ pub(super) fn announce_addresses(listen: &ListenSet, workers: usize) {
     }
 }
 
-/// Says how much memory the configuration allows.
-pub(super) fn announce_memory(config: &Config, engine: &Summary) {
+/// Says how much memory the configuration allows, with so many AF_XDP queues as are served now.
+pub(super) fn announce_memory(config: &Config, engine: &Summary, queues: u32) {
+    tracing::info!("{}", memory(config, engine, queues));
+}
+
+fn memory(config: &Config, engine: &Summary, queues: u32) -> String {
     let (cache, engine) = (config.cache.size_bytes, engine_bytes(engine));
     let queue = u64::from(config.xdp.frames) * CHUNK_BYTES;
-    tracing::info!(
-        "memory: {} in caches (answers {}, engine {}), and {} for each AF_XDP queue",
+    let all_queues = queue * u64::from(queues);
+    format!(
+        "memory: {} in all: {} in caches (answers {}, engine {}), {} in {queues} AF_XDP queues of {} each",
+        mebibytes(cache + engine + all_queues),
         mebibytes(cache + engine),
         mebibytes(cache),
         mebibytes(engine),
+        mebibytes(all_queues),
         mebibytes(queue),
-    );
+    )
 }
 
 fn engine_bytes(engine: &Summary) -> u64 {
@@ -64,5 +71,13 @@ mod tests {
         };
         assert_eq!(mebibytes(engine_bytes(&engine)), "24.0 MiB");
         assert_eq!(mebibytes(1_600_000), "1.5 MiB");
+        let mut config = Config::default();
+        config.cache.size_bytes = 8 << 20;
+        config.xdp.frames = 8192;
+        assert_eq!(
+            memory(&config, &engine, 2),
+            "memory: 64.0 MiB in all: 32.0 MiB in caches (answers 8.0 MiB, engine 24.0 MiB), \
+             32.0 MiB in 2 AF_XDP queues of 16.0 MiB each"
+        );
     }
 }

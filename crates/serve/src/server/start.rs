@@ -66,7 +66,7 @@ impl Server {
         let parts = start_workers(&shared, hub, gate, &config, workers)?;
         parts.apply(std::mem::take(&mut opened.changes));
         announce_addresses(&opened.listen, workers);
-        announce_memory(&config, parts.hub.summary());
+        announce_memory(&config, parts.hub.summary(), parts.gate.queues());
         serve(options, config, shared, opened, parts)
     }
 }

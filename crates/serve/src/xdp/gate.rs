@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::{DRAIN_LIMIT, Shared, Waker};
 pub(crate) struct Gate {
     commands: Sender<Command>,
     waker: Waker,
+    queues: Arc<AtomicU32>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -45,15 +47,22 @@ impl Gate {
         let (commands, orders) = channel();
         let (ready, first) = sync_channel(1);
         let mut keeper = Keeper::new(Arc::clone(shared), settings, waker.clone());
+        let queues = Arc::clone(&keeper.queues);
         let run = move || keeper.run(&orders, &ready);
         let thread = Builder::new().name("gate".to_owned()).spawn(run)?;
         let gate = Self {
             commands,
             waker,
+            queues,
             thread: Some(thread),
         };
         // A gate that ended without a word has panicked; the kernel serves.
         first.recv().unwrap_or(Ok(())).map(|()| gate)
+    }
+
+    /// Queues that are served now, on all interfaces.
+    pub(crate) fn queues(&self) -> u32 {
+        self.queues.load(Relaxed)
     }
 
     /// Hands over new settings. Does not wait.
@@ -99,6 +108,7 @@ struct Keeper {
     interfaces: BTreeMap<u32, Entry>,
     tallies: Tallies,
     report: Report,
+    queues: Arc<AtomicU32>,
 }
 
 /// One interface that is wanted.
@@ -134,6 +144,7 @@ impl Keeper {
             interfaces: BTreeMap::new(),
             tallies: Tallies::default(),
             report: Report::default(),
+            queues: Arc::default(),
         }
     }
 
@@ -196,6 +207,13 @@ impl Keeper {
 
     /// Makes what runs agree with what is wanted; until when nothing is due.
     fn reconcile(&mut self) -> Instant {
+        let due = self.follow();
+        let queues = self.interfaces.values().map(Entry::queues).sum();
+        self.queues.store(queues, Relaxed);
+        due
+    }
+
+    fn follow(&mut self) -> Instant {
         let now = Instant::now();
         if self.settings.xdp.enable == XdpEnable::No {
             self.stop_all(DRAIN_LIMIT);
@@ -374,6 +392,13 @@ impl Entry {
         match self {
             Self::Waiting(waiting) => Standing::Kernel(waiting.reason.clone()),
             Self::Running(running) => running.interface.standing(),
+        }
+    }
+
+    fn queues(&self) -> u32 {
+        match self {
+            Self::Waiting(_) => 0,
+            Self::Running(running) => running.interface.queues(),
         }
     }
 

@@ -96,6 +96,11 @@ impl Interface {
         &self.target.link.name
     }
 
+    /// Queues with a worker.
+    pub(super) const fn queues(&self) -> u32 {
+        self.opening.served_queues
+    }
+
     /// For the log.
     pub(super) fn standing(&self) -> Standing {
         Standing::Active {

@@ -18,7 +18,7 @@ world: ## an Internet of its own to play with: a root, good zones and bad ones, 
 	@scripts/deps.sh test
 	@scripts/peers.sh
 	@cargo build --release --package sluicegate --package sluicegate-lab --bin sluicegate --bin lab-world
-	@target/release/lab-world
+	@SLUICEGATE_BIN=$(CURDIR)/target/release/sluicegate target/release/lab-world
 
 deps: ## the Debian packages that building and testing need (root), and the peers
 	@scripts/deps.sh test

@@ -19,6 +19,7 @@
 
 #![deny(unsafe_code)] // only the module `ffi` allows it
 
+mod anchors;
 mod child;
 mod client;
 mod ede;
@@ -32,6 +33,7 @@ mod sandbox;
 mod spread;
 mod wire;
 
+pub use anchors::ROOT_ANCHORS;
 pub use child::child_main;
 pub use client::{Client, Overloaded, StartError, Stats};
 pub use ffi::{knows, version};

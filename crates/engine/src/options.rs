@@ -25,6 +25,8 @@ pub struct EngineOptions {
     pub waiters: usize,
     /// When an engine counts as stuck.
     pub heartbeat: Heartbeat,
+    /// How often the keys of `auto-trust-anchor-file` are asked for, and the files looked at.
+    pub anchor_interval: Duration,
     /// How long a new engine may take to read its configuration.
     pub start_limit: Duration,
 }
@@ -57,6 +59,7 @@ impl EngineOptions {
                 interval: Duration::from_secs(1),
                 limit: Duration::from_secs(5),
             },
+            anchor_interval: Duration::from_hours(1),
             start_limit: Duration::from_mins(1),
         }
     }

@@ -9,7 +9,8 @@
 //! from the engine   1 answer    token:u64 rcode:u8 security:u8 ratelimited:u8 why_len:u16 wire_len:u32 why wire
 //!                   2 pong      nonce:u64
 //!                   3 shed      token:u64 reason:u8
-//! control, down     START       version:u16 questions_per_thread:u32 threads:u32, with descriptors: configuration, thread sockets
+//! control, down     START       version:u16 questions_per_thread:u32 threads:u32 probe_interval_ms:u32
+//!                             keep_anchors:u8, with descriptors: configuration, thread sockets
 //! control, up       1 READY     a Summary
 //!                   2 REFUSED   line:u32 message (UTF-8, to the end)
 //! ```
@@ -17,7 +18,7 @@
 use crate::Security;
 
 /// Both ends come from the same build but for a replaced file on disk: the version guards that case.
-pub(crate) const PROTOCOL: u16 = 2;
+pub(crate) const PROTOCOL: u16 = 3;
 /// The largest packet: the largest answer with its reason, or many small records.
 pub(crate) const MAX_PACKET_BYTES: usize = 128 * 1024;
 /// A packet is sent once it is this full; what is added after that still fits, see [`MAX_RECORD_BYTES`].
@@ -281,14 +282,13 @@ impl Verdict {
 }
 
 impl Summary {
-    /// Adds warnings to what is told.
-    pub(crate) fn add_notes(&mut self, warnings: &[&str]) {
-        for warning in warnings {
+    /// Adds to what is told.
+    pub(crate) fn add_notes<'a>(&mut self, notes: impl IntoIterator<Item = &'a str>) {
+        for note in notes {
             if !self.notes.is_empty() {
                 self.notes.push('\n');
             }
-            self.notes.push_str("warning: ");
-            self.notes.push_str(warning);
+            self.notes.push_str(note);
         }
     }
 
@@ -320,6 +320,17 @@ pub(crate) struct Start {
     /// The threads that questions are spread over. There may be a socket more: for a small context that is
     /// asked for refreshes only.
     pub(crate) threads: u32,
+    /// How often kept trust anchors are asked for.
+    pub(crate) probe_interval_ms: u32,
+    pub(crate) keep_anchors: KeepAnchors,
+}
+
+/// Whether the files of `auto-trust-anchor-file` are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeepAnchors {
+    Yes,
+    /// It failed, which ends the process: only their keys are used.
+    No,
 }
 
 impl Start {
@@ -327,6 +338,8 @@ impl Start {
         let mut packet = PROTOCOL.to_le_bytes().to_vec();
         packet.extend(self.questions_per_thread.to_le_bytes());
         packet.extend(self.threads.to_le_bytes());
+        packet.extend(self.probe_interval_ms.to_le_bytes());
+        packet.push(u8::from(self.keep_anchors == KeepAnchors::Yes));
         packet
     }
 
@@ -338,6 +351,11 @@ impl Start {
         Ok(Self {
             questions_per_thread: take_u32(packet)?,
             threads: take_u32(packet)?,
+            probe_interval_ms: take_u32(packet)?,
+            keep_anchors: match take_u8(packet)? {
+                0 => KeepAnchors::No,
+                _ => KeepAnchors::Yes,
+            },
         })
     }
 }
@@ -515,6 +533,8 @@ mod tests {
         let start = Start {
             questions_per_thread: 77,
             threads: 3,
+            probe_interval_ms: 9,
+            keep_anchors: KeepAnchors::No,
         };
         assert_eq!(Start::read(&start.to_bytes()), Ok(start));
         assert_eq!(Start::read(&[9; 10]), Err(Garbled));

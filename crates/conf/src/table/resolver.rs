@@ -1,8 +1,8 @@
 //! The options of `server:` that concern resolving: libunbound's.
 
 use super::Arg::{
-    Bool, Bytes, Date, Name, Netblock, Number, NumberOrNothing, PortRange, Positive, PowerOfTwo,
-    ReadFile, ReadFiles, Text, Within, WordsOf,
+    Bool, Bytes, Date, Name, Netblock, Number, NumberOrNothing, Path, PortRange, Positive,
+    PowerOfTwo, ReadFile, ReadFiles, Text, Within, WordsOf,
 };
 use super::keyword::{Keyword, engine, inert, shared};
 
@@ -137,7 +137,7 @@ pub(super) const ROWS: &[Keyword] = &[
     // DNSSEC.
     engine("trust-anchor", &[Text], ""),
     engine("trust-anchor-file", &[ReadFile], ""),
-    engine("auto-trust-anchor-file", &[ReadFile], ""),
+    engine("auto-trust-anchor-file", &[Path], ""),
     engine("trusted-keys-file", &[ReadFiles], ""),
     engine("trust-anchor-signaling", &[Bool], "yes"),
     engine("root-key-sentinel", &[Bool], "yes"),

@@ -3,6 +3,7 @@ use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -48,10 +49,11 @@ fn run() -> Result<(), SetupError> {
     let made = setup::relay(&start).and_then(|relay| {
         let reserved = relay.as_ref().map_or(0, Relay::files);
         let open_files = open_files.saturating_sub(reserved);
-        let (contexts, summary) = setup::contexts(&start, relay.as_ref(), open_files)?;
-        Ok((relay, contexts, summary))
+        let texts = setup::texts(&start, relay.as_ref())?;
+        let (contexts, summary) = setup::contexts(&start, &texts, relay.as_ref(), open_files)?;
+        Ok((relay, texts, contexts, summary))
     });
-    let (relay, contexts, mut summary) = match made {
+    let (relay, texts, contexts, mut summary) = match made {
         Ok(made) => made,
         Err(SetupError::Refused { line, message }) => {
             send(&control, &Verdict::Refused { line, message })?;
@@ -63,12 +65,18 @@ fn run() -> Result<(), SetupError> {
     for (context, socket) in contexts.into_iter().zip(start.sockets) {
         workers.push(Worker::new(context, socket, limit)?);
     }
+    let interval = Duration::from_millis(start.wanted.probe_interval_ms.into());
+    if let Some(keeper) = workers.first_mut() {
+        keeper.keep(texts.owners, interval);
+    }
+    summary.add_notes(texts.notes.iter().map(String::as_str));
     // Everything is open and read; from here on bytes of the Internet come in.
     let mut sandbox = sandbox(&summary, workers.len(), limit);
+    sandbox.writable = texts.folders;
     sandbox.memory_bytes += relay.as_ref().map_or(0, Relay::memory_bytes);
     let walls = sandbox.enter()?;
     summary.memory_bytes = walls.memory_bytes;
-    summary.add_notes(&walls.missing);
+    summary.add_notes(walls.missing);
     if let Some(relay) = relay {
         let each = summary.outgoing_range + OTHER_FILES;
         relay.start(open_files.min(workers.len() as u64 * each))?;

@@ -9,6 +9,7 @@ use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
+use super::keeper::Texts;
 use super::share::{Share, divide, number};
 use crate::EngineOptions;
 use crate::ffi::{Context, ContextError};
@@ -136,6 +137,18 @@ pub(super) fn relay(start: &Start) -> Result<Option<Relay>, SetupError> {
     })
 }
 
+/// The configuration as the contexts get it.
+///
+/// # Errors
+/// The system's.
+pub(super) fn texts(start: &Start, relay: Option<&Relay>) -> Result<Texts, SetupError> {
+    let keep = start.wanted.keep_anchors;
+    Ok(match relay {
+        Some(relay) => Texts::of(&relay.conf_text, keep),
+        None => Texts::of(&std::fs::read_to_string(path_of(&start.conf))?, keep),
+    })
+}
+
 /// Makes a finished context for each thread, one after the other: libunbound's configuration parser is not
 /// made for several threads.
 ///
@@ -143,12 +156,13 @@ pub(super) fn relay(start: &Start) -> Result<Option<Relay>, SetupError> {
 /// [`SetupError::Refused`] in libunbound's own words when it does not like the configuration.
 pub(super) fn contexts(
     start: &Start,
+    texts: &Texts,
     relay: Option<&Relay>,
     open_files: u64,
 ) -> Result<(Vec<Context>, Summary), SetupError> {
     let threads = u64::from(start.wanted.threads);
-    let rewritten = relay.map(|relay| file_with(&relay.conf_text)).transpose()?;
-    let conf_path = path_of(rewritten.as_ref().unwrap_or(&start.conf));
+    let files = [file_with(&texts.keeper)?, file_with(&texts.others)?];
+    let keeper_path = path_of(&files[0]);
     let base = file_with(BASE_CONF)?;
     let last = file_with(FINAL_CONF)?;
     let log = LogCapture::start()?;
@@ -160,7 +174,9 @@ pub(super) fn contexts(
     let mut wanted_range = 0;
     let shares = Share::of_all(threads, start.sockets.len() as u64);
     let made: Result<Vec<Context>, SetupError> = shares
-        .map(|share| {
+        .enumerate()
+        .map(|(index, share)| {
+            let conf_path = path_of(&files[index.min(1)]);
             let mut context = Context::new()?;
             context.configure(&c_path(&path_of(&base)))?;
             context.configure(&c_path(&conf_path))?;
@@ -192,7 +208,7 @@ pub(super) fn contexts(
             Ok((contexts, summary))
         }
         Err(SetupError::Context(ContextError::Library(error))) => {
-            Err(refusal(&said, &conf_path, error))
+            Err(refusal(&said, &keeper_path, error))
         }
         Err(error) => Err(error),
     }

@@ -1,8 +1,9 @@
 //! One thread of the engine: its socket, its context.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -24,6 +25,14 @@ pub(super) struct Worker {
     watched: Watched,
     buffer: Vec<u8>,
     name_text: Vec<u8>,
+    kept: Option<Kept>,
+}
+
+/// The trust anchors that this thread's context keeps.
+struct Kept {
+    owners: Vec<CString>,
+    interval: Duration,
+    next: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +40,11 @@ struct Watched {
     read: bool,
     write: bool,
 }
+
+const DNSKEY: u16 = 48;
+const IN: u16 = 1;
+/// A token that the parent never gave: it passes the answer over.
+const NOBODY: u64 = u64::MAX;
 
 /// Why a thread ended.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +73,21 @@ impl Worker {
             watched,
             buffer,
             name_text: Vec::new(),
+            kept: None,
         })
+    }
+
+    /// Has this thread ask for the keys of trust anchors that its context keeps, now and then: libunbound looks
+    /// at them again when what it knew has expired.
+    pub(super) fn keep(&mut self, owners: Vec<CString>, interval: Duration) {
+        if !owners.is_empty() {
+            let next = Instant::now();
+            self.kept = Some(Kept {
+                owners,
+                interval,
+                next,
+            });
+        }
     }
 
     /// Serves until the socket closes.
@@ -67,11 +95,29 @@ impl Worker {
         loop {
             self.context.run_due();
             self.send_answers()?;
-            let turn = self.context.wait(None)?;
+            let limit = self.ask_for_anchors();
+            self.send_answers()?;
+            let turn = self.context.wait(limit)?;
             if turn.readable && self.watched.read && !self.read_questions()? {
                 return Ok(());
             }
         }
+    }
+
+    /// Asks for the kept anchors' keys if it is time; returns how long until the next time.
+    fn ask_for_anchors(&mut self) -> Option<Duration> {
+        let kept = self.kept.as_mut()?;
+        let now = Instant::now();
+        if now >= kept.next {
+            kept.next = now + kept.interval;
+            for owner in &kept.owners {
+                // Nobody waits for it; the next time is soon enough if it can't be asked now.
+                if self.context.resolve(owner, DNSKEY, IN, NOBODY).is_ok() {
+                    self.in_flight += 1;
+                }
+            }
+        }
+        Some(kept.next.saturating_duration_since(now))
     }
 
     fn send_answers(&mut self) -> Result<(), WorkerError> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 
+use super::anchor_watch::AnchorWatch;
 use super::bogus_log::BogusLog;
 use super::process::{Body, Process, StartError};
 use super::restart::Restart;
@@ -36,6 +37,7 @@ pub struct Client<W> {
     pub(super) stats: Stats,
     pub(super) summary: Summary,
     pub(super) bogus_log: BogusLog,
+    pub(super) watch: AnchorWatch,
     pub(super) buffer: Vec<u8>,
     pub(super) events: Vec<epoll::Event>,
 }
@@ -295,6 +297,7 @@ impl<W> Client<W> {
             stats: Stats::default(),
             summary: Summary::default(),
             bogus_log: BogusLog::default(),
+            watch: AnchorWatch::default(),
             buffer: vec![0; MAX_PACKET_BYTES],
             events: Vec::with_capacity(EVENTS_PER_TURN),
         })

@@ -4,8 +4,9 @@
 //! back-off, `timer` the clock that wakes the caller, `table` the questions in flight,
 //! `pace` when they may leave, `process` one engine
 //! process, `link` the socket of one of its threads, `log` its standard error, `bogus_log` what `val-log-level`
-//! asks for.
+//! asks for, `anchor_watch` looks whether trust anchors have changed.
 
+mod anchor_watch;
 mod bogus_log;
 mod front;
 mod link;

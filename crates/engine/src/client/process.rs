@@ -20,7 +20,7 @@ use super::link::{Flushed, Link};
 use super::log::LogPipe;
 use super::table::Token;
 use crate::spread::contexts;
-use crate::wire::{MAX_PACKET_BYTES, Request, Start, Verdict};
+use crate::wire::{KeepAnchors, MAX_PACKET_BYTES, Request, Start, Verdict};
 use crate::{EngineOptions, Question, Summary};
 
 /// Why an engine could not be started.
@@ -96,7 +96,7 @@ impl Process {
     /// dropped.
     pub(super) fn spawn(
         options: &EngineOptions,
-        conf_text: &str,
+        (conf_text, keep_anchors): (&str, KeepAnchors),
         id: u32,
         epoll: &OwnedFd,
     ) -> io::Result<Self> {
@@ -115,6 +115,9 @@ impl Process {
         let start = Start {
             questions_per_thread: u32::try_from(options.questions_per_thread).unwrap_or(u32::MAX),
             threads: options.threads as u32, // MAX_THREADS at most
+            probe_interval_ms: u32::try_from(options.anchor_interval.as_millis())
+                .unwrap_or(u32::MAX),
+            keep_anchors,
         };
         send_start(&control, start, &theirs)?;
         let child = Command::new(&options.program)

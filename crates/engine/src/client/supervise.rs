@@ -40,6 +40,7 @@ impl<W> Client<W> {
             .take_if(|(process, _)| process.id == id)
         {
             self.options.conf_text = conf_text;
+            self.watch.begin(&self.options.conf_text);
             self.reconfigured = Some(Ok(()));
             self.restart.cancel();
             if let Some(old) = self.engines.serving.replace(process) {
@@ -154,6 +155,7 @@ impl<W> Client<W> {
             self.restart.lost(now, process.lived(now), blame);
             self.stats.restarts += 1;
             tracing::error!(pid = process.pid(), why, "engine lost, starting another");
+            self.watch.learn_from(&process.log.tail());
             self.give_up(process, blame, on_answer);
         } else if let Some((process, _)) = self
             .engines
@@ -258,12 +260,24 @@ impl<W> Client<W> {
             self.lose(id, Loss::of_its_own(why), now, on_answer);
         }
         self.end_draining(now);
+        self.renew_if_anchors_changed(now);
         for body in &mut self.engines.ending {
             if body.kill_at.is_some_and(|at| at <= now) {
                 body.kill();
             }
         }
         self.reap_ended();
+    }
+
+    fn renew_if_anchors_changed(&mut self, now: Instant) {
+        let busy = self.engines.candidate.is_some() || !self.is_ready();
+        if busy || !self.watch.has_changed(now, self.options.anchor_interval) {
+            return;
+        }
+        tracing::info!("the trust anchors have changed: a new engine takes over");
+        if let Err(error) = self.begin_reconfigure(self.options.conf_text.clone()) {
+            tracing::error!(%error, "can't start the engine process");
+        }
     }
 
     fn end_draining(&mut self, now: Instant) {
@@ -285,7 +299,12 @@ impl<W> Client<W> {
     pub(super) fn spawn(&mut self, conf_text: &str) -> io::Result<Process> {
         let id = self.next_id;
         self.next_id = self.next_id.checked_add(1).unwrap_or(1);
-        Process::spawn(&self.options, conf_text, id, &self.epoll)
+        Process::spawn(
+            &self.options,
+            (conf_text, self.watch.keep()),
+            id,
+            &self.epoll,
+        )
     }
 
     /// Sees to it that [`Client::turn`] is called in time for deadlines, heartbeats and restarts.

@@ -42,7 +42,7 @@ pub(super) fn restrict(files: bool) -> Result<Option<&'static str>, SandboxError
 }
 
 const UNAVAILABLE: &str =
-    "seccomp is not to be had here: the engine's system calls are not restricted";
+    "warning: seccomp is not to be had here: the engine's system calls are not restricted";
 
 /// Calls that end the process: only somebody who has taken it over would make them.
 const HOSTILE: &[i64] = &[

@@ -27,11 +27,11 @@ pub(super) fn restrict(writable: &[PathBuf]) -> Result<Option<&'static str>, San
         .restrict_self()?;
     Ok(match status.ruleset {
         RulesetStatus::FullyEnforced => None,
-        RulesetStatus::PartiallyEnforced => {
-            Some("landlock is older than Linux 6.12: TCP ports or signals are not restricted")
-        }
+        RulesetStatus::PartiallyEnforced => Some(
+            "warning: landlock is older than Linux 6.12: TCP ports or signals are not restricted",
+        ),
         RulesetStatus::NotEnforced => {
-            Some("landlock is not in this kernel: files are guarded by permissions alone")
+            Some("warning: landlock is not in this kernel: files are guarded by permissions alone")
         }
     })
 }

@@ -7,6 +7,7 @@
     reason = "all of this program is tests"
 )]
 
+mod anchors;
 mod answers;
 mod deaths;
 mod flow;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     let trials = [
+        anchors::trials(),
         answers::trials(),
         deaths::trials(),
         flow::trials(),

@@ -1,5 +1,3 @@
-use std::hash::Hasher;
-
 use super::seqlock::{AtomicU64, Ordering::Relaxed};
 
 /// What an answer is stored under. The policy view is part of it, the DO and CD bits are not: those
@@ -35,10 +33,10 @@ impl<'a> Key<'a> {
         self.name
     }
 
+    /// Everything of the key but the name.
     #[inline]
-    pub(super) fn feed(&self, hasher: &mut impl Hasher) {
-        hasher.write(self.name);
-        hasher.write_u64(self.ident);
+    pub(super) fn ident(&self) -> u64 {
+        self.ident
     }
 }
 
@@ -101,6 +99,8 @@ pub(super) struct Prefix {
 
 impl Prefix {
     pub(super) const WORDS: usize = 2;
+    /// What no entry begins with: names have at least one byte.
+    pub(super) const NONE: Self = Self { times: 0, shape: 0 };
 
     pub(super) fn new(
         key: &Key<'_>,
@@ -121,6 +121,11 @@ impl Prefix {
             times: u64::from(self.stored_at()) | u64::from(secs) << 32,
             ..self
         }
+    }
+
+    #[inline]
+    pub(super) fn is_none(self) -> bool {
+        self.shape == 0
     }
 
     #[inline]
@@ -185,6 +190,7 @@ const MAX_VIEW: u16 = 0xfff;
 const IDENT_MASK: u64 = !(0xffff | 0xf << VARIANTS_SHIFT);
 
 /// The bytes of a name or an answer as words, little-endian, the last padded with zeros.
+#[inline]
 pub(super) fn words_of(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
     let (whole, rest) = bytes.as_chunks::<8>();
     let last = (!rest.is_empty()).then(|| last_word(bytes, rest.len()));

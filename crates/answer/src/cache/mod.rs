@@ -31,6 +31,10 @@ mod entry;
 #[cfg(not(loom))]
 mod expired;
 #[cfg(not(loom))]
+mod hash;
+#[cfg(not(loom))]
+mod lanes;
+#[cfg(not(loom))]
 mod memory;
 mod seqlock;
 #[cfg(not(loom))]

@@ -1,4 +1,5 @@
 use super::entry::{Key, Prefix, Variant, stands_in};
+use super::lanes::holding;
 use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_read, end_read};
 
 /// One set: a header of 16 words and a log of entries, oldest first.
@@ -14,16 +15,19 @@ use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_read, end_read};
 #[derive(Clone, Copy)]
 pub(super) struct Set<'m, const W: usize>(pub(super) &'m [AtomicU64; W]);
 
-/// What a look-up in one set found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// A live entry, copied out: bytes, second of storing, second of expiry.
-    Entry {
-        len: usize,
-        stored_at: u32,
-        expires: u32,
-    },
-    Nothing,
+/// What a look-up in one set found: the prefix of a live entry that was copied out, or nothing.
+///
+/// Two words, which come back in registers; an option of them would not.
+#[derive(Clone, Copy)]
+pub(super) struct Found(Prefix);
+
+impl Found {
+    const NOTHING: Self = Self(Prefix::NONE);
+
+    #[inline]
+    pub(super) fn prefix(self) -> Option<Prefix> {
+        (!self.0.is_none()).then_some(self.0)
+    }
 }
 
 /// What is looked for.
@@ -54,21 +58,22 @@ impl<'m, const W: usize> Set<'m, W> {
     /// Starts fetching the first entry with this tag; the value says nothing.
     #[inline]
     pub(super) fn touch_entry(self, tag: u16) -> u64 {
-        let pattern = u64::from(tag) * LANE_ONES;
-        for word in 0..TAG_WORDS {
-            let differs = self.0[FIRST_TAG + word].load(Relaxed) ^ pattern;
-            let zero = differs.wrapping_sub(LANE_ONES) & !differs & LANE_HIGHS;
-            if zero != 0 {
-                let start = self.start(word * 4 + zero.trailing_zeros() as usize / 16);
-                let first = self.0.get(start).map_or(0, |word| word.load(Relaxed));
-                let next = self
-                    .0
-                    .get(start + LINE_WORDS)
-                    .map_or(0, |word| word.load(Relaxed));
-                return first ^ next;
-            }
+        let lanes = self.lanes(tag);
+        if lanes == 0 {
+            return 0;
         }
-        0
+        let start = self.start(lanes.trailing_zeros() as usize);
+        let word = |at: usize| self.0.get(at).map_or(0, |word| word.load(Relaxed));
+        word(start) ^ word(start + LINE_WORDS)
+    }
+
+    /// The lanes with this tag.
+    #[inline]
+    fn lanes(self, tag: u16) -> u64 {
+        holding(
+            std::array::from_fn(|word| self.0[FIRST_TAG + word].load(Relaxed)),
+            tag,
+        )
     }
 
     /// Where an entry starts, in words of the set.
@@ -97,7 +102,7 @@ impl<'m, const W: usize> Set<'m, W> {
                 return found;
             }
         }
-        Found::Nothing
+        Found::NOTHING
     }
 
     /// `None`: a writer was at work.
@@ -112,45 +117,36 @@ impl<'m, const W: usize> Set<'m, W> {
         if !end_read(&self.0[SEQUENCE], seen) {
             return None;
         }
-        let Some((lane, found)) = found else {
-            return Some(Found::Nothing);
+        let Some((lane, prefix)) = found else {
+            return Some(Found::NOTHING);
         };
         self.mark_used(lane);
-        Some(found)
+        Some(Found(prefix))
     }
 
     /// Whether an entry with this tag may be in the set; a hint, for writers.
     pub(super) fn may_hold(self, tag: u16) -> bool {
-        let pattern = u64::from(tag) * LANE_ONES;
-        self.0[FIRST_TAG..FIRST_OFFSET].iter().any(|word| {
-            let differs = word.load(Relaxed) ^ pattern;
-            differs.wrapping_sub(LANE_ONES) & !differs & LANE_HIGHS != 0
-        })
+        self.lanes(tag) != 0
     }
 
     /// Every value read here may be torn; [`Set::read`] finds that out afterwards.
     #[expect(clippy::inline_always, reason = "as `try_read`")]
     #[inline(always)]
-    fn scan(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<(usize, Found)> {
-        let pattern = u64::from(wanted.tag) * LANE_ONES;
-        for word in 0..TAG_WORDS {
-            let differs = self.0[FIRST_TAG + word].load(Relaxed) ^ pattern;
-            // The highest bit of each 16-bit lane that is zero; lanes above a zero lane may be
-            // reported wrongly, which the comparison of the key finds.
-            let mut zero = differs.wrapping_sub(LANE_ONES) & !differs & LANE_HIGHS;
-            while zero != 0 {
-                let lane = word * 4 + zero.trailing_zeros() as usize / 16;
-                zero &= zero - 1;
-                if let Some(found) = self.entry(lane, wanted, out) {
-                    return Some((lane, found));
-                }
+    fn scan(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<(usize, Prefix)> {
+        let mut lanes = self.lanes(wanted.tag);
+        while lanes != 0 {
+            let lane = lanes.trailing_zeros() as usize;
+            lanes &= lanes - 1;
+            if let Some(prefix) = self.entry(lane, wanted, out) {
+                return Some((lane, prefix));
             }
         }
         None
     }
 
-    #[inline]
-    fn entry(self, lane: usize, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<Found> {
+    #[expect(clippy::inline_always, reason = "as `try_read`")]
+    #[inline(always)]
+    fn entry(self, lane: usize, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<Prefix> {
         let entry = self.0.get(self.start(lane)..)?;
         let prefix = prefix_of(entry)?;
         if !prefix.is_of(&wanted.key)
@@ -159,8 +155,7 @@ impl<'m, const W: usize> Set<'m, W> {
         {
             return None;
         }
-        let rest = &entry[Prefix::WORDS..];
-        let (name, rest) = rest.split_at_checked(prefix.name_words())?;
+        let (name, rest) = entry[Prefix::WORDS..].split_at_checked(prefix.name_words())?;
         if !stands_in(wanted.key.name(), name) {
             return None;
         }
@@ -169,11 +164,7 @@ impl<'m, const W: usize> Set<'m, W> {
         for (chunk, word) in out.iter_mut().zip(stored) {
             *chunk = word.load(Relaxed).to_le_bytes();
         }
-        Some(Found::Entry {
-            len: prefix.stored_len(),
-            stored_at: prefix.stored_at(),
-            expires: prefix.expires(),
-        })
+        Some(prefix)
     }
 
     /// Marks an entry as used. Should the set have changed meanwhile, another entry may be marked: that
@@ -218,7 +209,6 @@ pub(super) const MAX_ENTRIES: usize = 36;
 
 pub(super) const SEQUENCE: usize = 0;
 pub(super) const FIRST_TAG: usize = 1;
-pub(super) const TAG_WORDS: usize = 9;
 pub(super) const FIRST_OFFSET: usize = 10;
 pub(super) const OFFSET_WORDS: usize = 5;
 pub(super) const STATE: usize = 15;
@@ -228,9 +218,6 @@ pub(super) const COUNT_SHIFT: u32 = 36;
 pub(super) const HAND_SHIFT: u32 = 42;
 pub(super) const TAIL_SHIFT: u32 = 48;
 pub(super) const USED_SHIFT: u32 = 56;
-
-const LANE_ONES: u64 = 0x0001_0001_0001_0001;
-const LANE_HIGHS: u64 = 0x8000_8000_8000_8000;
 
 /// How often a reader that met a writer starts again before it reports a miss.
 const READ_TRIES: usize = 16;

@@ -1,18 +1,16 @@
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use foldhash::quality::FixedState;
-
 use super::entry::{Key, Prefix, Variant, Variants};
+use super::hash::KeyHasher;
 use super::memory::Sets;
-use super::set::{Found, Set, Wanted};
+use super::set::{Set, Wanted};
 use super::write::NewEntry;
 
 /// The answer cache, shared by all workers. See the module's description for its shape and bounds.
 pub struct Cache {
     small: Sets<SMALL_WORDS>,
     large: Sets<LARGE_WORDS>,
-    hasher: FixedState,
+    hasher: KeyHasher,
     inserted: AtomicU64,
     evicted: AtomicU64,
     declined: AtomicU64,
@@ -101,8 +99,7 @@ impl Cache {
         Self {
             small: Sets::within(size_bytes - large.bytes() as u64),
             large,
-            // The standard library's random keys come from the system; foldhash's own do not.
-            hasher: FixedState::with_seed(RandomState::new().build_hasher().finish()),
+            hasher: KeyHasher::random(),
             inserted: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             declined: AtomicU64::new(0),
@@ -112,9 +109,7 @@ impl Cache {
     /// Where the key belongs.
     #[inline]
     pub fn place(&self, key: &Key<'_>) -> Place {
-        let mut hasher = self.hasher.build_hasher();
-        key.feed(&mut hasher);
-        Place(hasher.finish())
+        Place(self.hasher.hash(key))
     }
 
     /// Starts to fetch what a look-up at this place reads first. The value means nothing; feed it to
@@ -158,28 +153,27 @@ impl Cache {
             variant,
             now_secs,
         };
-        let mut found = match self.small.get(place.index(self.small.len())) {
-            Some(set) => set.read(&wanted, scratch),
-            None => Found::Nothing,
-        };
-        if found == Found::Nothing
-            && let Some(set) = self.large.get(place.index(self.large.len()))
-        {
-            found = set.read(&wanted, scratch);
-        }
-        let Found::Entry {
-            len,
-            stored_at,
-            expires,
-        } = found
-        else {
-            return None;
+        let small = self.small.get(place.index(self.small.len()));
+        let found = match small.and_then(|set| set.read(&wanted, scratch).prefix()) {
+            Some(prefix) => prefix,
+            None => self.lookup_large(&wanted, place, scratch)?,
         };
         Some(Hit {
-            stored: &scratch[..len],
-            age_secs: now_secs.saturating_sub(stored_at),
-            left_secs: expires.saturating_sub(now_secs),
+            stored: scratch.get(..found.stored_len())?,
+            age_secs: now_secs.saturating_sub(found.stored_at()),
+            left_secs: found.expires().saturating_sub(now_secs),
         })
+    }
+
+    #[inline(never)]
+    fn lookup_large(
+        &self,
+        wanted: &Wanted<'_>,
+        place: Place,
+        scratch: &mut [u8],
+    ) -> Option<Prefix> {
+        let set = self.large.get(place.index(self.large.len()))?;
+        set.read(wanted, scratch).prefix()
     }
 
     /// Stores an answer, in place of what was stored for any of its variants.

@@ -1,8 +1,9 @@
 use super::entry::{Key, Prefix, Variants, words_of};
+use super::lanes::TAG_WORDS;
 use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_write};
 use super::set::{
     COUNT_SHIFT, FIRST_OFFSET, FIRST_TAG, HAND_SHIFT, HEADER_WORDS, MAX_ENTRIES, OFFSET_WORDS,
-    SEQUENCE, STATE, Set, TAG_WORDS, TAIL_SHIFT, USED_SHIFT, prefix_of,
+    SEQUENCE, STATE, Set, TAIL_SHIFT, USED_SHIFT, prefix_of,
 };
 
 /// A new entry.

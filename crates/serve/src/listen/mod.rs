@@ -2,12 +2,13 @@
 //!
 //! For every address there is one UDP socket for each UDP worker (an SO_REUSEPORT group) and one TCP
 //! listener. They are always open, whatever XDP does. Addresses that are not on this machine (yet) are
-//! tried again when the machine's addresses change, and once a second.
+//! tried again when the machine's addresses change, and now and then.
 
 mod bind;
 mod holder;
 mod inherited;
 mod set;
+mod spread;
 mod wanted;
 
 pub use bind::{BindError, Transport};
@@ -15,4 +16,5 @@ pub(crate) use bind::{adopt_udp, open_tcp, open_udp};
 pub use holder::Holder;
 pub(crate) use inherited::Inherited;
 pub(crate) use set::{Changes, ListenSet, Sockets};
+pub(crate) use spread::Spread;
 pub(crate) use wanted::{LocalAddresses, Wanted, wanted};

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use socket2::Socket;
 
-use super::{BindError, Inherited, Transport, adopt_udp, open_tcp, open_udp};
+use super::{BindError, Inherited, Spread, Transport, adopt_udp, open_tcp, open_udp};
 
 /// The sockets of one new listen address.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ pub(crate) struct Changes {
 #[derive(Debug)]
 pub(crate) struct ListenSet {
     udp_workers: usize,
+    spread: Spread,
     inherited: Inherited,
     bound: BTreeSet<(SocketAddr, Transport)>,
     failed: BTreeMap<(SocketAddr, Transport), String>,
@@ -38,9 +39,10 @@ pub(crate) struct ListenSet {
 
 impl ListenSet {
     /// An empty set for so many UDP workers, which prefers sockets that are there already.
-    pub(crate) const fn new(udp_workers: usize, inherited: Inherited) -> Self {
+    pub(crate) const fn new(udp_workers: usize, spread: Spread, inherited: Inherited) -> Self {
         Self {
             udp_workers,
+            spread,
             inherited,
             bound: BTreeSet::new(),
             failed: BTreeMap::new(),
@@ -110,7 +112,9 @@ impl ListenSet {
         let key = (sockets.address, transport);
         let mut inherited = self.inherited.take(sockets.address, transport);
         let opened = match transport {
-            Transport::Udp if inherited.is_empty() => open_udp(sockets.address, self.udp_workers),
+            Transport::Udp if inherited.is_empty() => {
+                open_udp(sockets.address, self.udp_workers).inspect(|udp| self.spread.apply(udp))
+            }
             Transport::Udp => adopt_udp(sockets.address, inherited, self.udp_workers),
             Transport::Tcp => {
                 let tcp = inherited
@@ -162,7 +166,7 @@ mod tests {
     #[test]
     fn only_differences_are_opened_and_closed() {
         let (a, b) = (free_port(), free_port());
-        let mut set = ListenSet::new(2, Inherited::default());
+        let mut set = ListenSet::new(2, Spread::ByHash, Inherited::default());
         let first = set.update(&[a].into(), &BOTH);
         assert_eq!((first.opened.len(), first.opened[0].udp.len()), (1, 2));
         let second = set.update(&[a, b].into(), &BOTH);
@@ -179,7 +183,7 @@ mod tests {
         let address = free_port();
         // Without SO_REUSEPORT: stands in the way even within this process.
         let blocker = UdpSocket::bind(address).unwrap();
-        let mut set = ListenSet::new(1, Inherited::default());
+        let mut set = ListenSet::new(1, Spread::ByHash, Inherited::default());
         let first = set.update(&[address].into(), &[Transport::Udp]);
         assert!(
             matches!(first.failed[..], [BindError::InUse { .. }]),

@@ -21,7 +21,7 @@ use super::running::{
 };
 use crate::control::{ControlHandle, ControlSocket, socket_path};
 use crate::handoff::{HubHandle, PortFactory};
-use crate::listen::{Changes, Inherited, ListenSet, wanted};
+use crate::listen::{Changes, Inherited, ListenSet, Spread, wanted};
 use crate::load::{Loaded, load};
 use crate::process::{PidFile, User, become_user, raise_limits};
 use crate::stats::Statistics;
@@ -95,7 +95,7 @@ impl Opened {
         if let Some(directory) = &config.directory {
             enter(&directory.value)?;
         }
-        let mut listen = ListenSet::new(workers, Inherited::from_env());
+        let mut listen = ListenSet::new(workers, Spread::choose(workers), Inherited::from_env());
         let wanted = wanted(config, &Machine::now());
         let changes = listen.update(&wanted.addresses, &transports(config));
         listen.close_uninvited();

@@ -106,6 +106,8 @@ fn unbound_lines(out: &mut String, prefix: &str, snapshot: &Snapshot) {
         ("num.cachehits", Counter::CacheHits),
         ("num.cachemiss", Counter::CacheMisses),
         ("num.recursivereplies", Counter::Resolved),
+        ("num.expired", Counter::Expired),
+        ("num.prefetch", Counter::Prefetches),
     ];
     for (name, counter) in rows {
         line(out, prefix, name, snapshot.value(counter));

@@ -72,7 +72,7 @@ impl Fixture {
             rcode: 0,
             security: Security::Insecure,
             wire: &wire,
-            why_bogus: "",
+            ede: None,
         };
         let resolution = Resolution::new(&question, &found, self.policy.limits());
         let limits = self.policy.limits();

@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 use sluicegate_conf::AccessAction;
 use sluicegate_dns::{
     Ede, HEADER_BYTES, Query, QueryError, RenderOptions, Rendered, Stored, class, rcode, render,
-    rtype, write_error, write_rcode,
+    rotate_addresses, rtype, write_error, write_rcode,
 };
 use sluicegate_telemetry::{Counter, DropReason};
 
@@ -61,7 +61,12 @@ impl<'a> Exchange<'a> {
         }
         match self.action {
             AccessAction::Deny => return ControlFlow::Break(Decision::Drop(DropReason::Denied)),
-            AccessAction::Refuse => return ControlFlow::Break(self.refuse_bare(buf, query_len)),
+            AccessAction::Refuse => {
+                return ControlFlow::Break(match query {
+                    Ok(query) if has_room(query, buf) => self.prohibit(query, buf, query_len),
+                    _ => self.refuse_bare(buf, query_len),
+                });
+            }
             _ => {}
         }
         let query = match query {
@@ -141,7 +146,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn refuse_recursion(&self, query: &Query, buf: &mut [u8]) -> Option<Decision<'a>> {
         match self.action {
             AccessAction::DenyNonLocal => return Some(Decision::Drop(DropReason::Denied)),
-            AccessAction::RefuseNonLocal => return Some(self.refuse_bare(buf, HEADER_BYTES)),
+            AccessAction::RefuseNonLocal => return Some(self.prohibit(query, buf, HEADER_BYTES)),
             // Without cookies only a stream proves who the client is: tell it to come back over one.
             AccessAction::AllowCookie if self.request.transport == Transport::Udp => {
                 let len = self.code(rcode::NOERROR, query, buf);
@@ -152,7 +157,7 @@ impl<'a> Exchange<'a> {
             _ => {}
         }
         if !query.rd && self.action != AccessAction::AllowSnoop {
-            return Some(self.refuse(query, buf));
+            return Some(self.refuse_explained(query, NOT_AUTHORITATIVE, buf));
         }
         // There is no recursion for other classes: no hints, no forward-zone, no stub-zone can name one.
         if !matches!(query.qclass, class::IN | class::ANY) {
@@ -221,8 +226,24 @@ impl<'a> Exchange<'a> {
         };
         if truncated {
             self.count(Counter::Truncated);
+        } else if stored.counts()[0] > 1 && alias.is_none() {
+            self.rotate(stored, query, buf);
         }
         len
+    }
+
+    /// Turns the addresses of an answer by the query's ID, as Unbound does: whoever asks again gets another one
+    /// first, and yet the same query the same reply, however it came.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn rotate(&self, stored: Stored<'_>, query: &Query, buf: &mut [u8]) {
+        if !self.context.policy.limits.rotates {
+            return;
+        }
+        let by = u16::from_be_bytes([buf[0], buf[1]]);
+        if let Some(body) = buf.get_mut(HEADER_BYTES + query.question_len..) {
+            rotate_addresses(stored, body, by.into());
+        }
     }
 
     /// The reply to what is no good query; `None`: silence.
@@ -270,6 +291,27 @@ impl<'a> Exchange<'a> {
     #[inline(never)]
     fn code(&self, code: u16, query: &Query, buf: &mut [u8]) -> usize {
         write_rcode(buf, query, code, &self.render_options(query, 0))
+    }
+
+    /// REFUSED, with the question and, where that is asked for, the reason.
+    #[inline(never)]
+    fn refuse_explained(&self, query: &Query, code: u16, buf: &mut [u8]) -> Decision<'a> {
+        if !self.context.policy.limits.explains_refusals() {
+            return self.refuse(query, buf);
+        }
+        self.count(Counter::Refused);
+        let ede = Ede { code, text: "" };
+        Decision::Reply(self.explain(rcode::REFUSED, ede, query, buf))
+    }
+
+    /// REFUSED for those whom access control turns away.
+    fn prohibit(&self, query: &Query, buf: &mut [u8], query_len: usize) -> Decision<'a> {
+        if query.edns.is_none() || !self.context.policy.limits.explains_refusals() {
+            return self.refuse_bare(buf, query_len);
+        }
+        let decision = self.refuse_explained(query, PROHIBITED, buf);
+        buf[3] &= !RA;
+        decision
     }
 
     /// REFUSED as a header alone, whatever else the message holds: as Unbound answers those whom access
@@ -339,11 +381,15 @@ fn point_to_apex(query: &Query, apex_len: u8, buf: &mut [u8]) {
     }
 }
 
+/// INFO-CODEs of RFC 8914.
+const PROHIBITED: u16 = 18;
+const NOT_AUTHORITATIVE: u16 = 20;
 /// No extended error: RFC 8914's "other" without words says nothing.
 const NO_CODE: u16 = 0;
 const QR: u8 = 0x80;
 const AA: u8 = 0x04;
 const TC: u8 = 0x02;
+const RA: u8 = 0x80;
 const RCODE: u8 = 0x0f;
 const POINTER: u16 = 0xc000;
 /// A redirect made the name too long (RFC 6672, 2.2).

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use sluicegate_conf::{Config, ExpiredConfig};
-use sluicegate_dns::{CompileOptions, Query, RenderOptions};
+use sluicegate_dns::{CompileOptions, Ede, Query, RenderOptions};
 
 use crate::{Now, Request, Transport};
 
@@ -21,6 +21,8 @@ pub struct Limits {
     /// An answer is due for a refresh when what is left of its life, times this, is no more than its age.
     refresh_factor: u64,
     expired: ExpiredConfig,
+    tells_bogus_text: bool,
+    pub(crate) rotates: bool,
     /// `ede`, `ede-serve-expired`.
     explains: [Option<bool>; 2],
 }
@@ -44,6 +46,8 @@ impl Limits {
                 NEVER
             },
             expired: config.cache.expired,
+            tells_bogus_text: config.log.val_log_level >= 2,
+            rotates: config.message.rrset_roundrobin,
             explains: [config.message.ede, config.message.ede_serve_expired],
         }
     }
@@ -101,6 +105,19 @@ impl Limits {
     pub(crate) fn explains_failures(&self) -> bool {
         let [ede, _] = self.explains;
         ede != Some(false)
+    }
+
+    /// What clients are told of bogus data beside a code: nothing, unless it is logged at such length too.
+    pub(crate) fn bogus_text<'a>(&self, ede: Option<Ede<'a>>) -> &'a str {
+        match ede {
+            Some(ede) if self.tells_bogus_text => ede.text,
+            _ => "",
+        }
+    }
+
+    /// Whether clients are told why they were turned away, as in Unbound only when asked for.
+    pub(crate) fn explains_refusals(&self) -> bool {
+        self.explains[0] == Some(true)
     }
 
     /// `val-bogus-ttl`.

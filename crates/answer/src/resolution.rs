@@ -17,8 +17,8 @@ pub struct Findings<'a> {
     pub security: Security,
     /// The whole message, with all DNSSEC records; empty when there is only a response code.
     pub wire: &'a [u8],
-    /// Why the data is bogus, in libunbound's words; empty if it is not, or nothing is said.
-    pub why_bogus: &'a str,
+    /// Why the data is bogus (RFC 8914).
+    pub ede: Option<Ede<'a>>,
 }
 
 /// The verdict of validation.
@@ -81,8 +81,8 @@ impl Resolution {
             (true, Security::Bogus) => Some(Trouble {
                 kind: FailureKind::Bogus,
                 rcode: rcode::SERVFAIL,
-                ede_code: bogus_code(found.why_bogus),
-                text: found.why_bogus.to_owned(),
+                ede_code: found.ede.map_or(DNSSEC_BOGUS, |ede| ede.code),
+                text: limits.bogus_text(found.ede).to_owned(),
             }),
             (true, _) => None,
             (false, _) => Some(Trouble {
@@ -259,22 +259,5 @@ fn failure_code(found: &Findings<'_>) -> u16 {
     }
 }
 
-/// The extended error (RFC 8914, 4) that libunbound's words stand for.
-fn bogus_code(why: &str) -> u16 {
-    let says = |words: &str| why.contains(words);
-    match () {
-        () if says("signature expired") => SIGNATURE_EXPIRED,
-        () if says("signature before inception") => SIGNATURE_NOT_YET_VALID,
-        () if says("DNSKEY") || says("no keys have a DS") => DNSKEY_MISSING,
-        () if says("no signatures") || says("missing signature") => RRSIGS_MISSING,
-        () if says("NSEC") => NSEC_MISSING,
-        () => DNSSEC_BOGUS,
-    }
-}
-
+/// INFO-CODE of RFC 8914.
 const DNSSEC_BOGUS: u16 = 6;
-const SIGNATURE_EXPIRED: u16 = 7;
-const SIGNATURE_NOT_YET_VALID: u16 = 8;
-const DNSKEY_MISSING: u16 = 9;
-const RRSIGS_MISSING: u16 = 10;
-const NSEC_MISSING: u16 = 12;

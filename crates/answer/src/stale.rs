@@ -216,6 +216,8 @@ impl Exchange<'_> {
         };
         if truncated {
             self.count(Counter::Truncated);
+        } else if asked.alias.is_none() {
+            self.rotate(stored, asked.query, buf);
         }
         len
     }

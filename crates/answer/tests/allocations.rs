@@ -27,7 +27,7 @@ fn a_known_answer_allocates_nothing() {
             rcode: 0,
             security: Security::Insecure,
             wire: &wire,
-            why_bogus: "",
+            ede: None,
         };
         server.ask_and_find(&Client::new(asked, rtype::A), &found);
     }

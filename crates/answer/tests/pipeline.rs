@@ -22,7 +22,7 @@ fn insecure(wire: &[u8]) -> Findings<'_> {
         rcode: u16::from(wire[3] & 15),
         security: Security::Insecure,
         wire,
-        why_bogus: "",
+        ede: None,
     }
 }
 
@@ -165,7 +165,7 @@ fn bogus_data_is_for_clients_with_cd_only() {
         rcode: 0,
         security: Security::Bogus,
         wire: &wire,
-        why_bogus: "",
+        ede: None,
     };
     let plain = Client::new("bogus.lab", rtype::A);
     let unchecked = Client {
@@ -191,7 +191,7 @@ fn secure_answers_carry_ad_to_those_who_asked() {
         rcode: 0,
         security: Security::Secure,
         wire: &wire,
-        why_bogus: "",
+        ede: None,
     };
     let plain = Client::new("secure.lab", rtype::A);
     let ad = |reply: &[u8]| reply[3] & 0x20 != 0;
@@ -349,7 +349,7 @@ fn a_failed_target_is_a_failure_without_the_alias() {
         rcode: rcode::SERVFAIL,
         security: Security::Insecure,
         wire: &[],
-        why_bogus: "",
+        ede: None,
     };
     let reply = server.ask_and_find(&Client::new("x.away.lab", rtype::A), &failed);
     assert_eq!(
@@ -517,5 +517,69 @@ proptest! {
             }
             Ok(())
         })?;
+    }
+}
+
+#[test]
+fn addresses_take_turns_by_the_query_s_id() {
+    for (lines, turned) in [("", true), ("rrset-roundrobin: no", false)] {
+        let server = Server::new(lines);
+        let mut wire = Message::reply("many.lab", rtype::A);
+        for last in 0..5 {
+            wire = wire.answer(record(b"\xc0\x0c", rtype::A, 300, &[192, 0, 2, last]));
+        }
+        let wire = wire.build();
+        let mut firsts = Vec::new();
+        for id in 0..5 {
+            let client = Client {
+                id,
+                ..Client::new("many.lab", rtype::A)
+            };
+            let first = server.ask_and_find(&client, &insecure(&wire));
+            assert_eq!(
+                server.ask(&client).reply(),
+                first,
+                "the same query, the same reply"
+            );
+            firsts.push(first[client.msg().len() + 15]);
+        }
+        firsts.sort_unstable();
+        firsts.dedup();
+        assert_eq!(firsts.len(), if turned { 5 } else { 1 });
+    }
+}
+
+#[test]
+fn with_ede_yes_refusals_have_a_reason() {
+    let lines =
+        "access-control: 192.0.2.0/25 refuse\naccess-control: 192.0.2.128/25 refuse_non_local";
+    for (ede_lines, explains) in [("\nede: yes", true), ("\nede: no", false), ("", false)] {
+        let server = Server::new(&format!("{lines}{ede_lines}"));
+        let plain = Client::new("www.lab", rtype::A);
+        let asks = |address: [u8; 4], rd| Client {
+            address: address.into(),
+            rd,
+            edns: Some((1232, false)),
+            ..plain.clone()
+        };
+        let local = asks([127, 0, 0, 1], false);
+        for (client, code) in [
+            (asks([192, 0, 2, 1], true), 18),
+            (asks([192, 0, 2, 200], true), 18),
+            (local, 20),
+        ] {
+            let reply = server.ask(&client).reply();
+            assert_eq!(reply[3] & 15, 5);
+            assert_eq!(
+                common::ede(&reply).map(|(code, _)| code),
+                explains.then_some(code)
+            );
+        }
+        // Who does not speak EDNS gets what it always got.
+        let old = Client {
+            address: [192, 0, 2, 1].into(),
+            ..plain.clone()
+        };
+        assert_eq!(server.ask(&old).reply().len(), 12);
     }
 }

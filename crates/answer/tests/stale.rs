@@ -4,7 +4,7 @@ mod common;
 
 use common::{Client, Message, Server, ede, record, records};
 use sluicegate_answer::{Findings, Security, Transport, Unresolved, Verdict};
-use sluicegate_dns::{rcode, rtype};
+use sluicegate_dns::{Ede, rcode, rtype};
 use sluicegate_telemetry::Counter;
 
 const STALE: &str = "serve-expired: yes";
@@ -14,7 +14,7 @@ fn found(wire: &[u8]) -> Findings<'_> {
         rcode: u16::from(wire[3] & 15),
         security: Security::Insecure,
         wire,
-        why_bogus: "",
+        ede: None,
     }
 }
 
@@ -22,7 +22,7 @@ const FAILED: Findings<'_> = Findings {
     rcode: rcode::SERVFAIL,
     security: Security::Insecure,
     wire: &[],
-    why_bogus: "",
+    ede: None,
 };
 
 /// A client that understands extended errors.
@@ -289,7 +289,7 @@ fn ede_no_is_silent() {
 
 #[test]
 fn bogus_is_never_stale_and_takes_no_good_answer_s_place() {
-    let mut server = Server::new("serve-expired: yes\nval-bogus-ttl: 60");
+    let mut server = Server::new("serve-expired: yes\nval-bogus-ttl: 60\nval-log-level: 2");
     let checked = client("www.lab");
     let unchecked = Client {
         cd: true,
@@ -298,7 +298,10 @@ fn bogus_is_never_stale_and_takes_no_good_answer_s_place() {
     let bogus = address("www.lab", 3600, 66);
     let bogus = Findings {
         security: Security::Bogus,
-        why_bogus: "validation failure <www.lab. A IN>: signature expired from 192.0.2.1",
+        ede: Some(Ede {
+            code: 7,
+            text: "signature expired from 192.0.2.1",
+        }),
         ..found(&bogus)
     };
     server.ask_and_find(&checked, &found(&address("www.lab", 100, 1)));

@@ -229,6 +229,8 @@ pub struct LogConfig {
     pub use_syslog: bool,
     /// `log-time-ascii`.
     pub time_ascii: bool,
+    /// `val-log-level`, default 0.
+    pub val_log_level: u8,
 }
 
 /// The control socket.

@@ -61,6 +61,7 @@ impl Default for Config {
                 logfile: None,
                 use_syslog: false,
                 time_ascii: false,
+                val_log_level: 0,
             },
             statistics_interval_secs: 0,
             control: ControlConfig {

@@ -24,7 +24,7 @@ pub use query::{Query, QueryError};
 pub use render::{RenderOptions, Rendered, render, write_error, write_rcode};
 pub use stored::{
     CompileError, CompileOptions, Owner, Section, Stored, StoredBuilder, StoredInfo, compile,
-    set_ttls,
+    rotate_addresses, set_ttls,
 };
 pub use types::{class, rcode, rtype};
 

@@ -61,7 +61,7 @@ pub(crate) fn remember(shared: &Shared, name: &str) {
         rcode: 0,
         security: Security::Insecure,
         wire: &wire,
-        why_bogus: "",
+        ede: None,
     };
     let policy = shared.brain.policy.load();
     let resolution = Resolution::new(&question, &found, policy.limits());

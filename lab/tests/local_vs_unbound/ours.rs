@@ -102,7 +102,7 @@ fn resolve(
             rcode,
             security: Security::Insecure,
             wire: &wire,
-            why_bogus: "",
+            ede: None,
         },
         limits,
     ))

@@ -140,6 +140,7 @@ fn expired(name: &str, text: &str, expired: &mut ExpiredConfig) -> bool {
 fn logging(name: &str, text: &str, places: &Places, config: &mut Config) -> bool {
     let log = &mut config.log;
     match name {
+        "val-log-level" => set_number(text, 0..=255, &mut log.val_log_level),
         "verbosity" => set_number(text, 0..=255, &mut log.verbosity),
         "logfile" => {
             log.logfile = (!text.is_empty()).then(|| places.locate(text));

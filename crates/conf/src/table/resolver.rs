@@ -156,7 +156,7 @@ pub(super) const ROWS: &[Keyword] = &[
     shared("val-bogus-ttl", &[Number], "60"),
     engine("val-clean-additional", &[Bool], "yes"),
     engine("val-permissive-mode", &[Bool], "no"),
-    engine("val-log-level", &[Number], "0"),
+    shared("val-log-level", &[Number], "0"),
     engine(
         "val-nsec3-keysize-iterations",
         &[Text],

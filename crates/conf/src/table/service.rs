@@ -5,7 +5,7 @@ use super::Arg::{
     Port, Ports, Positive, PowerOfTwo, ReadFile, Record, Reverse, Text, Within,
 };
 use super::Clause::{Server, View};
-use super::keyword::{Keyword, honoured, inert, later, partly, shared};
+use super::keyword::{Keyword, honoured, inert, later, shared};
 
 const ACTIONS: &[&str] = &[
     "deny",
@@ -238,12 +238,7 @@ pub(super) const ROWS: &[Keyword] = &[
     later("nsid", &[Nsid], ("", ""), "NSID is not answered yet"),
     honoured("ede", &[Bool], "").since(16, 0),
     honoured("ede-serve-expired", &[Bool], "").since(16, 0),
-    partly(
-        "rrset-roundrobin",
-        &[Bool],
-        ("yes", "no"),
-        "an answer keeps its order while it is cached",
-    ),
+    shared("rrset-roundrobin", &[Bool], "yes"),
     later("pad-responses", &[Bool], ("yes", ""), DOT),
     later("pad-responses-block-size", &[Positive], ("468", ""), DOT),
     later(

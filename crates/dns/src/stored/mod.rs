@@ -16,9 +16,11 @@ mod expired;
 mod layout;
 mod message;
 mod rdata;
+mod rotate;
 mod writer;
 
 pub use builder::{Owner, StoredBuilder};
 pub use compile::{CompileError, CompileOptions, StoredInfo, compile};
 pub use expired::set_ttls;
 pub use layout::{Section, Stored};
+pub use rotate::rotate_addresses;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use sluicegate_answer::{Findings, Question, Resolution, Security};
-use sluicegate_dns::Name;
+use sluicegate_dns::{Ede, Name};
 use sluicegate_engine::{Answer, NameError};
 
 use super::port::{Failure, Outcome};
@@ -74,6 +74,9 @@ fn findings(answer: &Answer) -> Findings<'_> {
         rcode: answer.rcode.into(),
         security,
         wire: &answer.wire,
-        why_bogus: answer.why_bogus.as_deref().unwrap_or_default(),
+        ede: answer.ede().map(|code| Ede {
+            code,
+            text: answer.why_bogus.as_deref().unwrap_or_default(),
+        }),
     }
 }

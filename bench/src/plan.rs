@@ -1,7 +1,8 @@
 //! The cases, and who runs in which.
 
 use crate::contender::Contender;
-use crate::data::{Draw, Kind, Queries};
+use crate::data::{Draw, Kind, Queries, WORLD_NAMES};
+use crate::load::MAX_ROUNDS;
 use crate::measure::Load;
 
 /// What is measured of which servers.
@@ -15,7 +16,15 @@ pub(crate) struct Case {
     pub(crate) queues: u32,
     pub(crate) loads: &'static [Load],
     pub(crate) contenders: &'static [Contender],
+    pub(crate) weight: Weight,
     pub(crate) when: When,
+}
+
+/// How much hangs on a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    Main,
+    Side,
 }
 
 /// Where the answers come from.
@@ -25,6 +34,8 @@ pub(crate) enum Content {
     Cached,
     /// Local data, or a zone.
     Local,
+    /// A world of zones, asked from its root on.
+    World,
     /// Nobody may ask; servers without access control are asked about what they do not serve.
     Refused,
 }
@@ -51,20 +62,27 @@ pub(crate) enum Effort {
 }
 
 impl Effort {
-    pub(crate) fn rounds(self) -> usize {
-        match self {
-            Self::Smoke => 1,
-            Self::Quick => 3,
-            Self::Full => 7,
+    /// How often everything of a case is measured.
+    pub(crate) fn rounds(self, case: &Case) -> u32 {
+        let rounds = match (self, case.weight) {
+            (Self::Smoke, _) => 1,
+            (Self::Quick, Weight::Main) => 3,
+            (Self::Quick, Weight::Side) => 2,
+            (Self::Full, Weight::Main) => 7,
+            (Self::Full, Weight::Side) => 5,
+        };
+        if case.content == Content::World {
+            rounds.min(MAX_ROUNDS)
+        } else {
+            rounds
         }
     }
 
     /// How long one load lasts in seconds.
     pub(crate) fn secs(self) -> u64 {
         match self {
-            Self::Smoke => 1,
-            Self::Quick => 2,
-            Self::Full => 4,
+            Self::Smoke | Self::Quick => 1,
+            Self::Full => 3,
         }
     }
 
@@ -83,7 +101,8 @@ pub(crate) const PACED_PER_SEC: u32 = 150_000;
 
 const FLAT: &[Load] = &[Load::Flat];
 const BOTH: &[Load] = &[Load::Flat, Load::Paced];
-const LATENCY: &[Load] = &[Load::Single, Load::Half];
+const LATENCY: &[Load] = &[Load::Single, Load::Polled, Load::Half, Load::Idle];
+const MISSES: &[Load] = &[Load::Misses, Load::Mixed, Load::LoneMiss];
 
 use Contender::{
     Dnsdist, Echo, KnotUdp, KnotXdp, Recursor, Reflector, SluicegateBusyPoll, SluicegateKernel,
@@ -122,6 +141,7 @@ const LATENT: &[Contender] = &[
     Dnsdist,
     Recursor,
 ];
+const RESOLVERS: &[Contender] = &[SluicegateXdp, SluicegateKernel, Unbound, Recursor];
 const SIZES: &[Contender] = &[SluicegateXdp, KnotXdp, Unbound];
 
 const HITS: Case = Case {
@@ -139,6 +159,7 @@ const HITS: Case = Case {
     queues: 1,
     loads: BOTH,
     contenders: EVERYONE,
+    weight: Weight::Side,
     when: When::Always,
 };
 
@@ -161,14 +182,35 @@ const fn sized(name: &'static str, title: &'static str, names: u32, draw: Draw) 
     }
 }
 
+const fn missing(name: &'static str, title: &'static str, kind: Kind, threads: u32) -> Case {
+    Case {
+        name,
+        title,
+        content: Content::World,
+        queries: Queries {
+            names: WORLD_NAMES,
+            kind,
+            ..HITS.queries
+        },
+        queues: threads,
+        loads: MISSES,
+        contenders: RESOLVERS,
+        ..HITS
+    }
+}
+
 /// All cases, in the order they are run and shown.
-pub(crate) const CASES: [Case; 16] = [
-    HITS,
+pub(crate) const CASES: [Case; 20] = [
+    Case {
+        weight: Weight::Main,
+        ..HITS
+    },
     Case {
         name: "latency",
         title: "Round trips: one query at a time, and at half load",
         loads: LATENCY,
         contenders: LATENT,
+        weight: Weight::Main,
         ..HITS
     },
     Case {
@@ -244,6 +286,30 @@ pub(crate) const CASES: [Case; 16] = [
         loads: FLAT,
         ..HITS
     },
+    missing(
+        "misses-plain",
+        "Misses: recursion in an unsigned zone",
+        Kind::Plain,
+        1,
+    ),
+    missing(
+        "misses-signed",
+        "Misses: recursion and validation in a signed zone",
+        Kind::Signed,
+        1,
+    ),
+    missing(
+        "misses-plain-2",
+        "Misses: recursion in an unsigned zone, two threads",
+        Kind::Plain,
+        2,
+    ),
+    missing(
+        "misses-signed-2",
+        "Misses: recursion and validation in a signed zone, two threads",
+        Kind::Signed,
+        2,
+    ),
     sized("names-1k", "1,000 names, uniform", 1_000, Draw::Uniform),
     sized(
         "names-100k",

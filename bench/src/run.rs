@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use sluicegate_lab::world::World;
 
 use crate::contender::{Contender, Running};
-use crate::data::QueryFile;
+use crate::data::{QueryFile, start_world};
 use crate::inprocess;
-use crate::load::{Target, check, half_load, kxdpgun, single, warm};
+use crate::load::{Target, Wait, check, half_load, idle, kxdpgun, misses, single, warm};
 use crate::measure::{CaseResult, Load, Machine, Results, Round, Row};
-use crate::plan::{CASES, Case, Effort, When};
+use crate::plan::{CASES, Case, Content, Effort, When};
 use crate::report::say;
 use crate::site::{Folder, Site};
 
@@ -46,9 +47,13 @@ pub(crate) fn run(choice: &Choice, out: &Path) -> Result<()> {
         cases: Vec::new(),
         in_process: std::collections::BTreeMap::new(),
     };
+    let mut world = None;
     for case in CASES.iter().filter(|case| choice.takes(case)) {
         say(&format!("\n{}: {}", case.name, case.title));
-        results.cases.push(run_case(choice, case)?);
+        if case.content == Content::World && world.is_none() {
+            world = Some(start_world()?);
+        }
+        results.cases.push(run_case(choice, case, world.as_ref())?);
         results.save(&out.join("results.json"))?;
     }
     if choice.takes_in_process() {
@@ -87,21 +92,24 @@ impl Choice {
     }
 }
 
-fn run_case(choice: &Choice, case: &Case) -> Result<CaseResult> {
+fn run_case(choice: &Choice, case: &Case, world: Option<&World>) -> Result<CaseResult> {
+    let world = world.filter(|_| case.content == Content::World);
     let folder = Folder::new()?;
     let queries = case.queries.write(folder.path(), case.name)?;
     let chosen = case
         .contenders
         .iter()
         .filter(|contender| choice.takes_contender(**contender));
-    let ready: Vec<Ready> = chosen.map(|contender| prepare(*contender, case)).collect();
+    let ready: Vec<Ready> = chosen
+        .map(|contender| prepare(*contender, case, world))
+        .collect();
     let mut rows: Vec<Row> = ready.iter().map(Ready::row).collect();
     // Round by round, so that what disturbs the machine for a while disturbs all alike.
-    for round in 0..choice.effort.rounds() {
+    for round in 0..choice.effort.rounds(case) {
         for (ready, row) in ready.iter().zip(&mut rows) {
             for load in case.loads {
                 if let Some(target) = ready.target(case, &queries) {
-                    match measure(&target, *load, choice.effort) {
+                    match measure(&target, *load, round, choice.effort) {
                         Ok(measured) => {
                             say(&line(round, ready.contender, &measured));
                             row.rounds.push(measured);
@@ -121,13 +129,13 @@ fn run_case(choice: &Choice, case: &Case) -> Result<CaseResult> {
 }
 
 /// Starts a contender, fills its cache and looks whether it answers rightly.
-fn prepare(contender: Contender, case: &Case) -> Ready {
+fn prepare(contender: Contender, case: &Case, world: Option<&World>) -> Ready {
     let started = || -> Result<(Site, Running)> {
-        let site = Site::new(case.queues)?;
+        let site = Site::new(case.queues, world)?;
         let server = contender.start(case, &site)?;
         if !contender.is_limit() {
             check(case, &site)?;
-            if contender.is_cache() && case.content == crate::plan::Content::Cached {
+            if contender.is_cache() && case.content == Content::Cached {
                 warm(case, &site).context("filling the cache")?;
             }
         }
@@ -167,15 +175,18 @@ impl Ready {
     }
 }
 
-fn measure(target: &Target<'_>, load: Load, effort: Effort) -> Result<Round> {
+fn measure(target: &Target<'_>, load: Load, round: u32, effort: Effort) -> Result<Round> {
     match load {
         Load::Flat | Load::Paced => kxdpgun(target, load, effort.secs()),
-        Load::Single => single(target, load, effort.singles()),
+        Load::Single => single(target, load, Wait::Blocking, effort.singles()),
+        Load::Polled => single(target, load, Wait::Polling, effort.singles()),
+        Load::Idle => idle(target),
+        Load::Misses | Load::Mixed | Load::LoneMiss => misses(target, load, round),
         Load::Half => half_load(target, effort.secs(), effort.singles()),
     }
 }
 
-fn line(round: usize, contender: Contender, measured: &Round) -> String {
+fn line(round: u32, contender: Contender, measured: &Round) -> String {
     let figures: Vec<String> = measured
         .figures
         .iter()

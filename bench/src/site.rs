@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs};
 
 use anyhow::Result;
-use sluicegate_lab::netns::{Netns, VethEnd, veth_pair};
+use sluicegate_lab::netns::{Netns, veth_pair};
 use sluicegate_lab::scene::{CLIENT_V4, CLIENT_V6, LINK, SERVER_V4, SERVER_V6};
+use sluicegate_lab::world::World;
 
 use crate::data::Upstream;
 
@@ -17,9 +18,10 @@ pub(crate) struct Site {
     pub(crate) client: Netns,
     /// The server's.
     pub(crate) server: Netns,
-    /// Answers what the server does not know.
-    _upstream: Upstream,
-    _behind: Netns,
+    /// Answers what the server does not know, unless a world does.
+    _upstream: Option<(Upstream, Netns)>,
+    /// The lines of an `unbound.conf` for a resolver in the world, if there is one.
+    pub(crate) resolver_conf: Option<String>,
     /// Queues of the cable between generator and server.
     pub(crate) queues: u32,
 }
@@ -32,9 +34,9 @@ pub(crate) const SERVER_CORE: usize = 0;
 pub(crate) const CLIENT_CORE: usize = 1;
 
 impl Site {
-    /// Hosts joined by a cable with so many queues.
-    pub(crate) fn new(queues: u32) -> Result<Self> {
-        let [client, server, behind] = [Netns::new()?, Netns::new()?, Netns::new()?];
+    /// Hosts joined by a cable with so many queues, the server's in the world if there is one.
+    pub(crate) fn new(queues: u32, world: Option<&World>) -> Result<Self> {
+        let [client, server] = [Netns::new()?, Netns::new()?];
         let (near, far) = veth_pair(&server, LINK, &client, LINK, queues)?;
         for (end, addresses) in [
             (&near, [SERVER_V4, SERVER_V6]),
@@ -54,15 +56,18 @@ impl Site {
                 end.add_neighbour(address, mac)?;
             }
         }
-        let (near, far) = veth_pair(&server, "eth1", &behind, "eth0", 1)?;
-        near.add_address("198.51.100.1/24")?;
-        far.add_address("198.51.100.53/24")?;
-        let upstream = Upstream::start(&behind, UPSTREAM.parse()?)?;
+        let upstream = match world {
+            Some(world) => {
+                world.join(&server, "eth1")?;
+                None
+            }
+            None => Some(upstream(&server)?),
+        };
         Ok(Self {
             client,
             server,
             _upstream: upstream,
-            _behind: behind,
+            resolver_conf: world.map(World::resolver_conf),
             queues,
         })
     }
@@ -77,14 +82,6 @@ impl Site {
         if v6 { SERVER_V6 } else { SERVER_V4 }
     }
 
-    /// The generator's end of the cable.
-    pub(crate) fn client_end(&self) -> VethEnd<'_> {
-        VethEnd {
-            netns: &self.client,
-            name: LINK.to_owned(),
-        }
-    }
-
     /// The processors that the server may use, as `taskset` takes them.
     pub(crate) fn server_cores(&self) -> String {
         if self.queues == 1 {
@@ -93,6 +90,16 @@ impl Site {
             format!("{SERVER_CORE}-{CLIENT_CORE}")
         }
     }
+}
+
+/// A host behind the server's with the upstream.
+fn upstream(server: &Netns) -> Result<(Upstream, Netns)> {
+    let behind = Netns::new()?;
+    let (near, far) = veth_pair(server, "eth1", &behind, "eth0", 1)?;
+    near.add_address("198.51.100.1/24")?;
+    far.add_address("198.51.100.53/24")?;
+    let upstream = Upstream::start(&behind, UPSTREAM.parse()?)?;
+    Ok((upstream, behind))
 }
 
 /// A folder below the system's temporary one, removed with the value.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use sluicegate_answer::{
-    Brain, Context, Findings, Now, Policy, Question, Request, Resolution, Security, Transport,
-    Verdict, answer,
+    Brain, Context, Findings, Now, Policy, Prepared, Question, Request, Resolution, Security,
+    Transport, Verdict, answer, answer_prepared, fetch, prepare,
 };
 use sluicegate_conf::LoadOptions;
 use sluicegate_dns::Name;
@@ -21,6 +21,8 @@ pub struct Fixture {
     counters: Counters,
 }
 
+/// How many frames a batch may have.
+pub const MAX_BATCH: usize = 32;
 /// A day.
 const TTL_SECS: u32 = 86_400;
 /// The time of all queries, in seconds.
@@ -83,20 +85,18 @@ impl Fixture {
     /// Decides the query in `buffer[..len]`.
     #[inline]
     pub fn answer(&self, client: SocketAddr, buffer: &mut [u8], len: usize) -> Verdict {
-        let request = Request {
-            client,
-            local: SERVER.into(),
-            transport: Transport::Udp,
-            path_limit_bytes: 1472,
-        };
-        let context = Context {
+        answer(&self.context(), &request(client), buffer, len)
+    }
+
+    #[inline]
+    fn context(&self) -> Context<'_> {
+        Context {
             policy: &self.policy,
             cache: &self.brain.cache,
             now: NOW,
             counters: &self.counters,
             refresh: &(),
-        };
-        answer(&context, &request, buffer, len)
+        }
     }
 
     /// The whole way of a hit: the query's frame becomes its reply's. The reply's length; 0 if it was none.
@@ -113,11 +113,48 @@ impl Fixture {
         }
     }
 
+    /// As [`Fixture::whole`] for each of the frames, all of one length, the way a worker takes a batch: all are looked at
+    /// and what they need is fetched from memory before the first is answered. How many got a reply.
+    pub fn batch(&self, frames: &mut [Vec<u8>], len: usize, prepared: &mut [Prepared]) -> usize {
+        let mut datagrams = [None; MAX_BATCH];
+        for ((frame, prepared), datagram) in frames.iter().zip(&mut *prepared).zip(&mut datagrams) {
+            if let Ok(parsed) = Datagram::parse(&frame[..len]) {
+                prepare(prepared, &self.brain.cache, &frame[parsed.payload()]);
+                *datagram = Some(parsed);
+            }
+        }
+        fetch(&self.brain.cache, prepared[..frames.len()].iter());
+        let mut replies = 0;
+        for ((frame, prepared), datagram) in frames.iter_mut().zip(&*prepared).zip(&datagrams) {
+            let Some(datagram) = datagram else { continue };
+            let payload = datagram.payload();
+            let request = request(datagram.source(frame));
+            let buffer = &mut frame[payload.start..];
+            let verdict =
+                answer_prepared(&self.context(), prepared, &request, buffer, payload.len());
+            if let Verdict::Reply(len) = verdict {
+                reply_in_place(frame, datagram, len);
+                replies += 1;
+            }
+        }
+        replies
+    }
+
     /// Bytes for each entry if the cache is full: all that it takes, over the entries that it holds.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     pub fn bytes_per_entry(&self) -> f64 {
         let stats = self.brain.cache.stats();
         stats.bound_bytes as f64 / stats.entries.max(1) as f64
+    }
+}
+
+#[inline]
+fn request(client: SocketAddr) -> Request {
+    Request {
+        client,
+        local: SERVER.into(),
+        transport: Transport::Udp,
+        path_limit_bytes: 1472,
     }
 }
 
@@ -166,5 +203,20 @@ mod tests {
         buffer[..template.len()].copy_from_slice(&template);
         renumber(&mut buffer, 1000);
         assert_eq!(fixture.whole(&mut buffer, template.len()), 0);
+    }
+
+    #[test]
+    fn a_batch_is_answered_as_each_alone() {
+        let fixture = Fixture::new(1 << 20, 1000).unwrap();
+        let mut template = frame(&known(7));
+        let len = template.len();
+        template.resize(BUFFER_BYTES, 0);
+        let mut frames = vec![template; 3];
+        renumber(&mut frames[1], 5000);
+        let mut alone = frames[2].clone();
+        fixture.whole(&mut alone, len);
+        let mut prepared = vec![Prepared::empty(); 3];
+        assert_eq!(fixture.batch(&mut frames, len, &mut prepared), 2);
+        assert_eq!(frames[2], alone);
     }
 }

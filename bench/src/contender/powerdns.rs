@@ -1,6 +1,6 @@
 use std::fs;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use sluicegate_lab::peers;
 
 use super::Running;
@@ -35,31 +35,53 @@ getPool(''):setCache(newPacketCache({entries}, {{maxTTL=86400, numberOfShards=20
 pub(super) fn recursor(setup: &Setup<'_>) -> Result<Running> {
     let dir = setup.dir.display();
     let entries = u64::from(setup.case.queries.names) * 2;
+    let resolving = match &setup.site.resolver_conf {
+        Some(conf) => resolving(setup, conf)?,
+        None => format!("forward-zones-recurse=.={UPSTREAM}\ndnssec=off\nhint-file=no\n"),
+    };
     let text = format!(
         "local-address={}, {}
 allow-from=0.0.0.0/0, ::/0
-forward-zones-recurse=.={UPSTREAM}
-threads=1
+threads={threads}
 pdns-distributes-queries=no
 reuseport=yes
-dnssec=off
 daemon=no
 disable-syslog=yes
 write-pid=no
 socket-dir={dir}
 chroot=
 security-poll-suffix=
-hint-file=no
 max-packetcache-entries={entries}
 max-cache-entries={entries}
 packetcache-ttl=86400
 max-negative-ttl=60
-",
+{resolving}",
         Site::address(false),
         Site::address(true),
+        threads = setup.site.queues,
     );
     fs::write(setup.dir.join("recursor.conf"), text)?;
     let mut command = peers::command("pdns_recursor")?;
     command.arg(format!("--config-dir={dir}"));
     Running::spawn(setup, &command)
+}
+
+/// The lines that make it live in the world whose `unbound.conf` has these: with its hints and its trust anchor, and with
+/// leave to ask private addresses.
+fn resolving(setup: &Setup<'_>, conf: &str) -> Result<String> {
+    let path = |keyword: &str| {
+        let line = conf.lines().find(|line| line.contains(keyword))?;
+        line.split('"').nth(1)
+    };
+    let hints = path("root-hints").context("the world's hints")?;
+    let anchor = path("trust-anchor-file").context("the world's trust anchor")?;
+    let script = setup.dir.join("recursor.lua");
+    fs::write(
+        &script,
+        format!("clearTA('.')\nreadTrustAnchorsFromFile('{anchor}')\n"),
+    )?;
+    Ok(format!(
+        "hint-file={hints}\ndnssec=validate\nlua-config-file={}\ndont-query=\n",
+        script.display()
+    ))
 }

@@ -86,7 +86,6 @@ fn configuration(setup: &Setup<'_>) -> String {
   pidfile: \"\"
   use-syslog: no
   do-ip6: yes
-  module-config: \"iterator\"
   msg-cache-size: {cache}
   rrset-cache-size: {cache}
   msg-cache-slabs: 2
@@ -96,17 +95,21 @@ fn configuration(setup: &Setup<'_>) -> String {
   so-rcvbuf: 4m
   so-sndbuf: 4m
   minimal-responses: yes
-  qname-minimisation: no
-  aggressive-nsec: no
-{local}forward-zone:
-  name: \".\"
-  forward-addr: {upstream}
-",
+{local}{resolving}",
         directory = setup.dir.display(),
         cache = cache_size(setup),
-        upstream = crate::site::UPSTREAM.replace(":53", ""),
+        resolving = setup.site.resolver_conf.as_deref().unwrap_or(FORWARDING),
     )
 }
+
+/// Everything else is asked of the upstream.
+const FORWARDING: &str = "  module-config: \"iterator\"
+  qname-minimisation: no
+  aggressive-nsec: no
+forward-zone:
+  name: \".\"
+  forward-addr: 198.51.100.53
+";
 
 /// Room enough for every name, in the form of `unbound.conf`.
 fn cache_size(setup: &Setup<'_>) -> String {

@@ -1,8 +1,11 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-/// The zone that all names are in.
+/// The zone that names are in which need no world.
 pub(crate) const ORIGIN: &str = "bench.lab";
+/// The zones of the world below which misses are resolved.
+const PLAIN_ORIGIN: &str = "plain.lab";
+const SIGNED_ORIGIN: &str = "signed.lab";
 
 /// One of the names: a letter and a number below [`ORIGIN`], 20 bytes on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,23 @@ pub(crate) enum Kind {
     Fresh,
     /// A text record that makes the whole answer 1,200 bytes long, the EDNS record included.
     Large,
+    /// One address in a zone that is not signed, below a root and a top level that are.
+    Plain,
+    /// One address in a signed zone there.
+    Signed,
+}
+
+impl Kind {
+    /// The letter that its names begin with, and the zone that they are in.
+    fn place(self) -> (char, &'static str) {
+        match self {
+            Self::Known => ('h', ORIGIN),
+            Self::Fresh => ('m', ORIGIN),
+            Self::Large => ('b', ORIGIN),
+            Self::Plain => ('p', PLAIN_ORIGIN),
+            Self::Signed => ('s', SIGNED_ORIGIN),
+        }
+    }
 }
 
 /// How long the answer of a [`Kind::Large`] is in bytes.
@@ -87,12 +107,8 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letter = match self.kind {
-            Kind::Known => 'h',
-            Kind::Fresh => 'm',
-            Kind::Large => 'b',
-        };
-        write!(f, "{letter}{:07}.{ORIGIN}", self.number)
+        let (letter, origin) = self.kind.place();
+        write!(f, "{letter}{:07}.{origin}", self.number)
     }
 }
 

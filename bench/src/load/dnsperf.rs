@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -5,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use sluicegate_lab::peers;
 
 use super::kxdpgun::command_line;
-use super::{Target, single};
+use super::{Target, Wait, single};
 use crate::measure::{Figure, Load, Round};
 use crate::site::{CLIENT_CORE, Site};
 
@@ -14,6 +15,8 @@ use crate::site::{CLIENT_CORE, Site};
 pub(crate) struct DnsPerf {
     pub(crate) per_sec: f64,
     pub(crate) mean_us: f64,
+    pub(crate) completed: f64,
+    pub(crate) sent: f64,
 }
 
 /// How long dnsperf may take beyond its time.
@@ -21,11 +24,20 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// Round trips of single queries while dnsperf asks at half of the rate that it gets flat out.
 pub(crate) fn half_load(target: &Target<'_>, secs: u64, singles: usize) -> Result<Round> {
-    let flat = command(target, None, secs)?;
+    let command = |rate, secs: u64| {
+        let limit = [
+            "-l".to_owned(),
+            secs.to_string(),
+            "-q".to_owned(),
+            "64".to_owned(),
+        ];
+        command(target, &target.queries.dnsperf, &limit, rate)
+    };
+    let flat = command(None, secs)?;
     let flat = said(&target.site.client.run(&flat)?.stdout)?;
-    let half = command(target, Some(flat.per_sec / 2.0), secs + 1)?;
+    let half = command(Some(flat.per_sec / 2.0), secs + 1)?;
     let generator = target.site.client.spawn(&half)?;
-    let round = single(target, Load::Half, singles / 10);
+    let round = single(target, Load::Half, Wait::Blocking, singles / 10);
     let finished = generator.finish(LIMIT)?;
     let said = said(&finished.stdout)?;
     let mut round = round?;
@@ -35,7 +47,20 @@ pub(crate) fn half_load(target: &Target<'_>, secs: u64, singles: usize) -> Resul
     Ok(round)
 }
 
-fn command(target: &Target<'_>, rate: Option<f64>, secs: u64) -> Result<Command> {
+/// What dnsperf says when it has asked for each name of a file once, many at a time.
+pub(super) fn each_once(target: &Target<'_>, file: &Path) -> Result<(DnsPerf, String)> {
+    let limit = ["-n", "1", "-q", "100", "-t", "3"].map(str::to_owned);
+    let command = command(target, file, &limit, None)?;
+    let said = said(&target.site.client.run(&command)?.stdout)?;
+    Ok((said, command_line(&command)))
+}
+
+fn command(
+    target: &Target<'_>,
+    file: &Path,
+    limit: &[String],
+    rate: Option<f64>,
+) -> Result<Command> {
     let dnsperf = peers::command("dnsperf")?;
     let mut command = Command::new("taskset");
     command
@@ -45,8 +70,7 @@ fn command(target: &Target<'_>, rate: Option<f64>, secs: u64) -> Result<Command>
         command.env(name, value.unwrap_or_default());
     }
     command.args(["-s", &Site::address(target.case.v6).to_string(), "-d"]);
-    command.arg(&target.queries.dnsperf);
-    command.args(["-l", &secs.to_string(), "-c", "8", "-T", "1", "-q", "64"]);
+    command.arg(file).args(["-c", "8", "-T", "1"]).args(limit);
     if let Some(rate) = rate {
         command.args(["-Q", &format!("{rate:.0}")]);
     }
@@ -60,13 +84,19 @@ fn said(text: &str) -> Result<DnsPerf> {
             .find_map(|line| line.trim().strip_prefix(label))?;
         line.split_whitespace().next()?.parse().ok()
     };
-    let (Some(per_sec), Some(mean)) = (value("Queries per second:"), value("Average Latency (s):"))
-    else {
+    let (Some(per_sec), Some(mean), Some(sent), Some(completed)) = (
+        value("Queries per second:"),
+        value("Average Latency (s):"),
+        value("Queries sent:"),
+        value("Queries completed:"),
+    ) else {
         bail!("dnsperf said {text:?}");
     };
     Some(DnsPerf {
         per_sec,
         mean_us: mean * 1e6,
+        completed,
+        sent,
     })
     .filter(|said| said.per_sec > 0.0)
     .context("dnsperf got no answer")
@@ -78,7 +108,7 @@ mod tests {
 
     #[test]
     fn its_summary_is_understood() {
-        let text = "Statistics:\n\n  Queries sent:         10\n  Queries per second:   5000.5\n\n  Average Latency (s):  0.000250 (min 0.1, max 0.2)\n";
+        let text = "Statistics:\n\n  Queries sent:         10\n  Queries completed:    9 (90.00%)\n  Queries per second:   5000.5\n\n  Average Latency (s):  0.000250 (min 0.1, max 0.2)\n";
         let said = said(text).unwrap();
         assert!((said.per_sec - 5000.5).abs() < 1e-9);
         assert!((said.mean_us - 250.0).abs() < 1e-6);

@@ -4,6 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use sluicegate_lab::netns::Netns;
 use sluicegate_lab::peers;
 use sluicegate_lab::scene::{CLIENT_V4, CLIENT_V6, LINK};
 
@@ -14,8 +16,10 @@ use crate::site::{CLIENT_CORE, Site};
 
 /// The rate that no server here can answer.
 const FLAT_PER_SEC: u32 = 3_000_000;
-/// How long the generator runs before and after what is measured: sockets are set up, queues fill, the last answers come.
+/// How long the generator runs before what is measured: queues fill.
 const MARGIN: Duration = Duration::from_millis(300);
+/// How long it would run if it were not stopped.
+const GENERATOR_SECS: u64 = 60;
 /// So many packets say that it has begun.
 const BEGUN_PACKETS: u64 = 1000;
 /// How long it may take to read its queries, and then to begin.
@@ -26,7 +30,6 @@ const READ_LIMIT: Duration = Duration::from_mins(1);
 struct Said {
     queries: u64,
     replies: u64,
-    replies_per_sec: f64,
 }
 
 /// Asks for `secs` seconds, flat out or paced.
@@ -36,7 +39,7 @@ pub(crate) fn kxdpgun(target: &Target<'_>, load: Load, secs: u64) -> Result<Roun
     } else {
         FLAT_PER_SEC
     };
-    let command = command(target, rate, secs + 1)?;
+    let command = command(target, rate)?;
     let outcome = run(target, &command, Duration::from_secs(secs));
     // It leaves its program on the interface, and the kernel's sockets without packets.
     target.site.client.ip(&format!("link set {LINK} xdp off"))?;
@@ -58,20 +61,26 @@ fn run(
     wait_for_packets(target.site)?;
     thread::sleep(MARGIN);
     let before = Processors::look(target.server.pid())?;
+    let first = packets(&target.site.client, Way::Received)?;
     thread::sleep(measured);
+    let last = packets(&target.site.client, Way::Received)?;
     let spent = Processors::look(target.server.pid())?.since(&before);
+    // It would go on, and then wait for late answers for two seconds.
+    generator.signal(Signal::SIGINT)?;
     let finished = generator.finish(READ_LIMIT)?;
     if !finished.success() {
         bail!("kxdpgun: {}", finished.stderr);
     }
     let said =
         read(&finished.stdout).with_context(|| format!("kxdpgun said {:?}", finished.stdout))?;
-    let answers = said.replies_per_sec * spent.elapsed.as_secs_f64();
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / answers;
     #[expect(clippy::cast_precision_loss, reason = "numbers of packets are small")]
-    let answered = said.replies as f64 * 100.0 / said.queries as f64;
+    let (answers, answered) = (
+        (last - first) as f64,
+        said.replies as f64 * 100.0 / said.queries as f64,
+    );
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / answers;
     let figures = [
-        (Figure::Rate, said.replies_per_sec),
+        (Figure::Rate, answers / spent.elapsed.as_secs_f64()),
         (Figure::AnsweredPercent, answered),
         (Figure::CpuUs, each(spent.busy)),
         (Figure::ServerUs, each(spent.server)),
@@ -83,50 +92,44 @@ fn run(
 /// Waits until the generator sends. It reads its queries first, and sleeps for a second once its sockets are open.
 fn wait_for_packets(site: &Site) -> Result<()> {
     let end = Instant::now() + READ_LIMIT;
-    let before = received(site)?;
-    while received(site)? < before + BEGUN_PACKETS {
+    let sent = || packets(&site.client, Way::Sent);
+    let before = sent()?;
+    while sent()? < before + BEGUN_PACKETS {
         ensure!(Instant::now() < end, "kxdpgun sends nothing");
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
 }
 
-/// The packets that the server's interface has received.
-fn received(site: &Site) -> Result<u64> {
-    let text = site
-        .server
-        .enter(|| std::fs::read_to_string("/proc/thread-self/net/dev"))?;
+#[derive(Clone, Copy)]
+enum Way {
+    Received,
+    Sent,
+}
+
+/// The packets of the interface, XDP's included.
+fn packets(host: &Netns, way: Way) -> Result<u64> {
+    let text = host.enter(|| std::fs::read_to_string("/proc/thread-self/net/dev"))?;
+    // Eight columns of what came, the packets second; then those of what went.
+    let column = match way {
+        Way::Received => 1,
+        Way::Sent => 9,
+    };
     text.lines()
         .find_map(|line| line.trim().strip_prefix(LINK)?.strip_prefix(':'))
-        .and_then(|counters| counters.split_whitespace().nth(1)?.parse().ok())
+        .and_then(|counters| counters.split_whitespace().nth(column)?.parse().ok())
         .context("the interface's counters")
 }
 
-fn command(target: &Target<'_>, rate: u32, secs: u64) -> Result<Command> {
+fn command(target: &Target<'_>, rate: u32) -> Result<Command> {
     let v6 = target.case.v6;
-    let mac = |end: [u8; 6]| end.map(|byte| format!("{byte:02x}")).join(":");
-    let server_mac = target
-        .site
-        .server
-        .enter(|| sluicegate_xsk::nic::Nic::by_name(LINK))?
-        .link()
-        .mac
-        .context("the server's MAC address")?;
     let mut command = peers::command("kxdpgun")?;
-    command.args(["-t", &secs.to_string(), "-Q", &rate.to_string()]);
+    let secs = GENERATOR_SECS.to_string();
+    command.args(["-t", &secs, "-Q", &rate.to_string()]);
     command.args(["-F", &format!("{CLIENT_CORE}s0"), "-I", LINK]);
-    command.args([
-        "-L",
-        &mac(target.site.client_end().mac()?),
-        "-R",
-        &mac(server_mac),
-    ]);
-    // Without a prefix length it takes no IPv6 address: the queries come from `::`.
-    let local = if v6 {
-        format!("{CLIENT_V6}/128")
-    } else {
-        CLIENT_V4.to_string()
-    };
+    // It looks up both MAC addresses itself. If it is told them (-L, -R), its IPv6 queries come from `::`, which nobody
+    // may answer (RFC 4291, section 2.5.2); seen with 3.2.6.
+    let local = if v6 { CLIENT_V6 } else { CLIENT_V4 }.to_string();
     command
         .args(["-l", &local, "-i"])
         .arg(&target.queries.kxdpgun);
@@ -151,17 +154,9 @@ fn read(text: &str) -> Option<Said> {
     let queries = line("total queries:")?;
     let replies = line("total replies:")?;
     let first = |line: &str| line.split_whitespace().next()?.parse().ok();
-    let per_sec = replies
-        .split_once('(')?
-        .1
-        .split_once(" pps")?
-        .0
-        .parse()
-        .ok()?;
     Some(Said {
         queries: first(queries)?,
         replies: first(replies)?,
-        replies_per_sec: per_sec,
     })
 }
 
@@ -179,7 +174,6 @@ average DNS reply size: 70 B
         let said = Said {
             queries: 449_280,
             replies: 449_279,
-            replies_per_sec: 149_759.0,
         };
         assert_eq!(read(text), Some(said));
     }

@@ -2,14 +2,18 @@
 
 mod check;
 mod dnsperf;
+mod idle;
 mod kxdpgun;
+mod misses;
 mod single;
 mod warm;
 
 pub(crate) use check::check;
 pub(crate) use dnsperf::half_load;
+pub(crate) use idle::idle;
 pub(crate) use kxdpgun::kxdpgun;
-pub(crate) use single::single;
+pub(crate) use misses::{MAX_ROUNDS, misses};
+pub(crate) use single::{Wait, single};
 pub(crate) use warm::warm;
 
 use crate::contender::Running;

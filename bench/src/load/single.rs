@@ -1,3 +1,4 @@
+use std::io::ErrorKind::WouldBlock;
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
@@ -5,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use sluicegate_lab::wire::query;
 
 use super::Target;
+use crate::data::Name;
 use crate::measure::{Figure, Load, Round, pin_thread};
 use crate::site::{CLIENT_CORE, Site};
 
@@ -13,14 +15,30 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// Of so many round trips one may be lost.
 const LOSABLE: usize = 1000;
 
-/// One query at a time from one blocking socket: `count` round trips.
-pub(crate) fn single(target: &Target<'_>, load: Load, count: usize) -> Result<Round> {
-    let queries: Vec<Vec<u8>> = target
-        .case
-        .queries
-        .sequence()
-        .take(count)
-        .map(|(name, _)| query(&name.to_string(), name.qtype()).build())
+/// How a client waits for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// It sleeps; the time includes its own waking up, most of it all on a virtual machine.
+    Blocking,
+    /// It looks again and again.
+    Polling,
+}
+
+/// One query at a time: `count` round trips for names of the case.
+pub(crate) fn single(target: &Target<'_>, load: Load, wait: Wait, count: usize) -> Result<Round> {
+    let names = target.case.queries.sequence().take(count);
+    round_trips(target, load, wait, names.map(|(name, _)| name))
+}
+
+/// One query at a time, for each of the names.
+pub(super) fn round_trips(
+    target: &Target<'_>,
+    load: Load,
+    wait: Wait,
+    names: impl Iterator<Item = Name>,
+) -> Result<Round> {
+    let queries: Vec<Vec<u8>> = names
+        .map(|name| query(&name.to_string(), name.qtype()).build())
         .collect();
     let service = Site::service(target.case.v6);
     let times = target.site.client.enter(|| -> Result<Vec<Duration>> {
@@ -33,6 +51,7 @@ pub(crate) fn single(target: &Target<'_>, load: Load, count: usize) -> Result<Ro
         let socket = UdpSocket::bind(bind)?;
         socket.connect(service)?;
         socket.set_read_timeout(Some(LIMIT))?;
+        socket.set_nonblocking(wait == Wait::Polling)?;
         Ok(queries
             .iter()
             .filter_map(|query| round_trip(&socket, query))
@@ -44,19 +63,25 @@ pub(crate) fn single(target: &Target<'_>, load: Load, count: usize) -> Result<Ro
         "{lost} of {} queries got no answer",
         queries.len()
     );
-    figures(load, times)
+    figures(load, wait, times)
 }
 
 fn round_trip(socket: &UdpSocket, query: &[u8]) -> Option<Duration> {
     let mut buffer = [0; 4096];
     let start = Instant::now();
     socket.send(query).ok()?;
-    let length = socket.recv(&mut buffer).ok()?;
+    let length = loop {
+        match socket.recv(&mut buffer) {
+            Ok(length) => break length,
+            Err(error) if error.kind() == WouldBlock && start.elapsed() < LIMIT => {}
+            Err(_) => return None,
+        }
+    };
     let time = start.elapsed();
     (length > 12 && buffer[..2] == query[..2]).then_some(time)
 }
 
-fn figures(load: Load, mut times: Vec<Duration>) -> Result<Round> {
+fn figures(load: Load, wait: Wait, mut times: Vec<Duration>) -> Result<Round> {
     times.sort();
     let last = times.len().checked_sub(1).context("no answer at all")?;
     let at = |percent: usize| times[last * percent / 100].as_secs_f64() * 1e6;
@@ -72,7 +97,7 @@ fn figures(load: Load, mut times: Vec<Duration>) -> Result<Round> {
         load,
         figures: figures.into(),
         command: format!(
-            "bench: {} round trips from one blocking socket",
+            "bench: {} round trips from one {wait:?} socket",
             times.len()
         ),
     })

@@ -1,15 +1,16 @@
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// What the processors had done at a moment: `/proc/stat`, and `/proc/PID/stat` of the server and its children.
+/// What the processors had done at a moment: `/proc/stat`, and the threads of the server and its children.
 pub(crate) struct Processors {
     at: Instant,
     idle: u64,
     softirq: u64,
-    server: u64,
+    server: Duration,
     cores: u32,
     tick: Duration,
 }
@@ -50,7 +51,7 @@ impl Processors {
             idle: idle + iowait,
             softirq,
             cores: u32::try_from(cores)?,
-            server: server.map_or(0, tree_ticks),
+            server: server.map_or(Duration::ZERO, tree_time),
             tick: Duration::from_secs(1) / u32::try_from(ticks)?,
         })
     }
@@ -63,36 +64,52 @@ impl Processors {
             elapsed,
             busy: (elapsed * self.cores).saturating_sub(time(self.idle, earlier.idle)),
             softirq: time(self.softirq, earlier.softirq),
-            server: time(self.server, earlier.server),
+            server: self.server.saturating_sub(earlier.server),
         }
     }
 }
 
-/// The ticks of a process and its children.
-fn tree_ticks(process: i32) -> u64 {
-    let own = fs::read_to_string(format!("/proc/{process}/stat"))
-        .ok()
-        .and_then(|stat| stat_ticks(&stat))
-        .unwrap_or(0);
-    let tasks = fs::read_dir(format!("/proc/{process}/task"));
-    let children = tasks.into_iter().flatten().flatten().flat_map(|task| {
-        let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        let numbers: Vec<i32> = text
-            .split_whitespace()
-            .filter_map(|number| number.parse().ok())
-            .collect();
-        numbers
-    });
-    own + children.map(tree_ticks).sum::<u64>()
+/// Resident memory of a process and its children, in bytes.
+pub(crate) fn resident_bytes(process: i32) -> u64 {
+    let own = |process: i32| -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    tree(process).into_iter().filter_map(own).sum::<u64>() * 1024
 }
 
-/// User and system time of a line of `/proc/PID/stat`. The name in front may hold spaces and parentheses.
-fn stat_ticks(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+/// The time of a process and its children. A thread that has ended is left out.
+fn tree_time(process: i32) -> Duration {
+    let threads = tree(process).into_iter().flat_map(threads);
+    threads
+        .filter_map(|thread| {
+            // Nanoseconds on a processor, waiting, time slices: Documentation/scheduler/sched-stats.rst.
+            let text = fs::read_to_string(thread.join("schedstat")).ok()?;
+            let run = text.split_whitespace().next()?.parse().ok()?;
+            Some(Duration::from_nanos(run))
+        })
+        .sum()
+}
+
+/// A process and those that it has started, and so on.
+fn tree(process: i32) -> Vec<i32> {
+    let mut all = vec![process];
+    for thread in threads(process) {
+        let text = fs::read_to_string(thread.join("children")).unwrap_or_default();
+        let children = text
+            .split_whitespace()
+            .filter_map(|number| number.parse().ok());
+        all.extend(children.flat_map(tree));
+    }
+    all
+}
+
+/// The folders of a process's threads.
+fn threads(process: i32) -> Vec<PathBuf> {
+    let entries = fs::read_dir(format!("/proc/{process}/task"));
+    let entries = entries.into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 #[cfg(test)]
@@ -100,9 +117,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_times_of_a_process_are_fields_14_and_15() {
-        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 250 50 9 9 20 0 1 0 5 6 7";
-        assert_eq!(stat_ticks(stat), Some(300));
+    fn this_process_takes_memory() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(resident_bytes(own) > 1 << 20);
     }
 
     #[test]

@@ -66,10 +66,20 @@ pub(crate) enum Load {
     Flat,
     /// At the same rate for all.
     Paced,
-    /// One query at a time.
+    /// One query at a time, from a client that sleeps until the answer comes.
     Single,
+    /// One query at a time, from a client that looks again and again.
+    Polled,
+    /// Nobody asks.
+    Idle,
     /// One query at a time, while dnsperf asks at half of what it can get.
     Half,
+    /// Names that were never asked for, many at once.
+    Misses,
+    /// Of ten queries one for such a name.
+    Mixed,
+    /// Such names, one at a time.
+    LoneMiss,
 }
 
 /// What is measured.
@@ -92,6 +102,10 @@ pub(crate) enum Figure {
     P99Us,
     /// The generator's own mean of it.
     MeanUs,
+    /// Of 100 parts of one processor's time so many are the server's.
+    ServerPercent,
+    /// Resident memory of the server's processes, in MiB.
+    MemoryMib,
 }
 
 /// Median, least and most of the rounds.

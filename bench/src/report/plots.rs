@@ -19,7 +19,7 @@ type Shown = (
     usize,
 );
 
-const BARS: [Shown; 9] = [
+const BARS: [Shown; 13] = [
     (
         "throughput",
         "Hits of 10,000 names, flat out",
@@ -99,6 +99,42 @@ const BARS: [Shown; 9] = [
         Load::Flat,
         Figure::Rate,
         "answers/s",
+        0,
+    ),
+    (
+        "latency-polled",
+        "One query at a time from a client that polls: median round trip",
+        "latency",
+        Load::Polled,
+        Figure::P50Us,
+        "us",
+        1,
+    ),
+    (
+        "misses-plain",
+        "Misses in an unsigned zone: the server's processor time for each",
+        "misses-plain",
+        Load::Misses,
+        Figure::ServerUs,
+        "us",
+        1,
+    ),
+    (
+        "misses-signed",
+        "Misses in a signed zone: the server's processor time for each",
+        "misses-signed",
+        Load::Misses,
+        Figure::ServerUs,
+        "us",
+        1,
+    ),
+    (
+        "misses-rate",
+        "Misses in a signed zone, one thread",
+        "misses-signed",
+        Load::Misses,
+        Figure::Rate,
+        "misses/s",
         0,
     ),
 ];
@@ -240,7 +276,7 @@ fn alone_by_size(results: &Results, title: &str) -> Lines {
         ("10m", 1e7),
     ];
     let line = |draw: &str| Line {
-        label: draw.to_owned(),
+        label: draw.replace("zipf", "Zipf"),
         points: sizes
             .iter()
             .filter_map(|(label, names)| {
@@ -255,6 +291,11 @@ fn alone_by_size(results: &Results, title: &str) -> Lines {
         title: title.to_owned(),
         x_label: "names",
         unit: "ns for each answer",
-        series: vec![line("uniform"), line("zipf")],
+        series: vec![
+            line("uniform"),
+            line("zipf"),
+            line("uniform, in batches"),
+            line("zipf, in batches"),
+        ],
     }
 }

@@ -5,8 +5,9 @@ use crate::measure::{CaseResult, Figure, Load, Machine, Results, Row, Spread};
 /// The columns of a table: load, figure, heading, digits after the point.
 type Column = (Load, Figure, &'static str, usize);
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 24] = [
     (Load::Flat, Figure::Rate, "answers/s, flat out", 0),
+    (Load::Flat, Figure::AnsweredPercent, "% answered", 0),
     (Load::Flat, Figure::CpuUs, "CPU us/answer, flat out", 2),
     (Load::Paced, Figure::Rate, "answers/s at 150,000/s", 0),
     (Load::Paced, Figure::CpuUs, "CPU us/answer at 150,000/s", 2),
@@ -15,9 +16,20 @@ const COLUMNS: [Column; 12] = [
     (Load::Single, Figure::P50Us, "RTT p50 us", 1),
     (Load::Single, Figure::P90Us, "p90", 1),
     (Load::Single, Figure::P99Us, "p99", 1),
+    (Load::Polled, Figure::P50Us, "polling client, RTT p50 us", 1),
+    (Load::Polled, Figure::P90Us, "p90", 1),
+    (Load::Polled, Figure::P99Us, "p99", 1),
     (Load::Half, Figure::Rate, "half load, answers/s", 0),
     (Load::Half, Figure::P50Us, "p50 us", 1),
     (Load::Half, Figure::P99Us, "p99", 1),
+    (Load::Idle, Figure::ServerPercent, "idle, % of a core", 2),
+    (Load::Misses, Figure::Rate, "misses/s", 0),
+    (Load::Misses, Figure::ServerUs, "server CPU us/miss", 1),
+    (Load::Misses, Figure::MemoryMib, "MiB after 40,000 names", 0),
+    (Load::Mixed, Figure::Rate, "90 % hits: answers/s", 0),
+    (Load::Mixed, Figure::ServerUs, "server CPU us/answer", 1),
+    (Load::LoneMiss, Figure::P50Us, "lone miss, RTT p50 us", 0),
+    (Load::LoneMiss, Figure::P99Us, "p99", 0),
 ];
 
 /// All tables.

@@ -9,6 +9,7 @@
 //! | who may ask, what is local, what the limits are | [`Policy`] | by each (re)load, from [`sluicegate_conf::Config`] |
 //! | what was found before | [`Cache`] | once |
 //! | both | [`Brain`] | once |
+//! | whole replies, by their queries' octets | [`Packets`] | once for each worker |
 //! | an answer found for a miss | [`Resolution`] | by the hand-off, for all that wait and for the cache |
 
 #![forbid(unsafe_code)]
@@ -29,6 +30,8 @@ mod limits;
 #[cfg(not(loom))]
 mod local;
 #[cfg(not(loom))]
+mod packets;
+#[cfg(not(loom))]
 mod pipeline;
 #[cfg(not(loom))]
 mod policy;
@@ -48,8 +51,10 @@ mod exports {
     pub use crate::failure::Unresolved;
     pub use crate::limits::Limits;
     pub use crate::local::{LocalError, RdataError, RecordError};
+    pub use crate::packets::{Packets, Repeated, Sighting, Ticket};
     pub use crate::pipeline::{
-        Context, Fallback, Prepared, answer, answer_prepared, fail, fetch, finish, prepare,
+        Context, Fallback, Prepared, answer, answer_and_learn, answer_known, answer_prepared, fail,
+        fetch, finish, prepare,
     };
     pub use crate::policy::{Brain, Policy, PolicyError};
     pub use crate::refresh::Refresh;

@@ -59,6 +59,15 @@ impl Limits {
         u64::from(left_secs) * self.refresh_factor <= u64::from(age_secs) + PREFETCH_GRACE_SECS
     }
 
+    /// For how many seconds an answer of this age, with so much left of its life, neither expires nor is due.
+    pub(crate) fn quiet_secs(&self, age_secs: u32, left_secs: u32) -> u32 {
+        let factor = u128::from(self.refresh_factor);
+        let before_due = (u128::from(left_secs) * factor)
+            .saturating_sub(u128::from(age_secs) + u128::from(PREFETCH_GRACE_SECS))
+            .div_ceil(factor + 1);
+        u32::try_from(before_due).map_or(left_secs, |secs| secs.min(left_secs))
+    }
+
     /// The time from which on an answer may have expired and still be told; `None`: none may.
     pub(crate) fn expired_since(&self, now: Now) -> Option<u32> {
         self.expired
@@ -203,5 +212,21 @@ mod tests {
             }
         }
         assert!(!limits(false).is_due(u32::MAX, 1));
+    }
+
+    #[test]
+    fn an_answer_is_quiet_until_it_is_due_or_expires() {
+        for prefetch in [false, true] {
+            let mut config = Config::default();
+            config.cache.prefetch = prefetch;
+            let limits = Limits::new(&config);
+            for ttl in [1, 3, 4, 9, 10, 11, 20, 77, 300] {
+                for age in 0..ttl {
+                    let quiet = limits.quiet_secs(age, ttl - age);
+                    let first = (age..ttl).find(|&age| limits.is_due(age, ttl - age));
+                    assert_eq!(quiet, first.unwrap_or(ttl) - age, "{age} of {ttl}");
+                }
+            }
+        }
     }
 }

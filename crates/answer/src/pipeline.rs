@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use sluicegate_dns::{Name, Query, QueryError, Stored, rcode};
+use sluicegate_dns::{HEADER_BYTES, Name, Query, QueryError, Stored, rcode};
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 
 use crate::alias::Alias;
 use crate::cache::{Cache, Hit, Key, Place, Sought, Variant};
 use crate::exchange::{Decision, Exchange, Found, has_room};
 use crate::failure::Unresolved;
+use crate::packets::{Grounds, Packets, Repeated, Ticket};
 use crate::resolution::Told;
 use crate::stale::{Asked, Remains};
 use crate::{Now, Policy, Question, Refresh, Request, Resolution, Verdict};
@@ -141,6 +142,73 @@ pub fn answer_prepared(
     }
 }
 
+/// As [`answer`], of a query whose reply was [known](Packets) when it was looked at.
+#[inline]
+pub fn answer_known(
+    context: &Context<'_>,
+    (packets, ticket): (&Packets, Ticket),
+    request: &Request,
+    buf: &mut [u8],
+    query_len: usize,
+) -> Verdict {
+    match packets.reply(ticket, context, request, buf) {
+        Some(len) => Verdict::Reply(len),
+        None => answer(context, request, buf, query_len),
+    }
+}
+
+/// As [`answer_prepared`], of a query that was seen before: its reply is [learnt](Packets) if it can be.
+#[inline(never)]
+pub fn answer_and_learn(
+    context: &Context<'_>,
+    repeated: Repeated<'_>,
+    request: &Request,
+    buf: &mut [u8],
+    query_len: usize,
+) -> Verdict {
+    let prepared = repeated.prepared;
+    let exchange = Exchange::new(context, request);
+    match plain_hit_learnt(&exchange, repeated, request, buf) {
+        Some(len) => Verdict::Reply(len),
+        None => answer_prepared(context, prepared, request, buf, query_len),
+    }
+}
+
+/// As [`plain_hit`], for [`answer_and_learn`].
+fn plain_hit_learnt(
+    exchange: &Exchange<'_>,
+    repeated: Repeated<'_>,
+    request: &Request,
+    buf: &mut [u8],
+) -> Option<usize> {
+    let Context {
+        cache, policy, now, ..
+    } = exchange.context;
+    let Repeated {
+        prepared,
+        packets,
+        ticket,
+    } = repeated;
+    let place = prepared.place?;
+    let sequence = cache.sequence(place)?;
+    plain_hit_and(exchange, prepared, buf, |found, left_secs, reply| {
+        let query = &prepared.query;
+        let grounds = Grounds {
+            stored: found.stored,
+            now: *now,
+            policy: policy.generation,
+            path_limit_bytes: request.path_limit_bytes,
+            place,
+            sequence,
+            quiet_secs: policy.limits.quiet_secs(found.age_secs, left_secs),
+            rotates: policy.limits.rotates,
+            body_at: HEADER_BYTES + query.question_len,
+            opt_bytes: query.edns.map_or(0, |_| OPT_BYTES),
+        };
+        packets.learn(ticket, reply, &grounds);
+    })
+}
+
 /// A [`Verdict`] without the question of a miss: small enough to be handed around.
 fn decide<'a>(
     context: &'a Context<'a>,
@@ -164,12 +232,25 @@ fn decide<'a>(
 /// results stay in registers.
 #[inline]
 fn plain_hit(exchange: &Exchange<'_>, prepared: &Prepared, buf: &mut [u8]) -> Option<usize> {
+    plain_hit_and(exchange, prepared, buf, |_, _, _| ())
+}
+
+/// As [`plain_hit`]; what was found, for how many seconds more it lives, and the reply, are shown to `watch`.
+#[inline]
+fn plain_hit_and(
+    exchange: &Exchange<'_>,
+    prepared: &Prepared,
+    buf: &mut [u8],
+    watch: impl FnOnce(Found<'_>, u32, &[u8]),
+) -> Option<usize> {
     let query = &prepared.query;
     let plain = prepared.error.is_none() && query.rd && exchange.is_plain(query, buf);
     let place = prepared.place.filter(|_| plain)?;
     let key = key(&query.name, query)?;
-    look_up(exchange, key, place, query, |found| {
-        exchange.write(found, query, None, buf)
+    look_up(exchange, key, place, query, |found, left_secs| {
+        let len = exchange.write(found, query, None, buf);
+        watch(found, left_secs, &buf[..len]);
+        len
     })
 }
 
@@ -348,7 +429,7 @@ fn from_cache(
     }
     let key = key(&query.name, query)?;
     let place = place.unwrap_or_else(|| exchange.context.cache.place(&key));
-    look_up(exchange, key, place, query, |found| {
+    look_up(exchange, key, place, query, |found, _| {
         exchange.write(found, query, None, buf)
     })
 }
@@ -364,7 +445,7 @@ fn from_cache_behind(
     let target = alias.target(&query.name)?;
     let key = key(&target, query)?;
     let place = exchange.context.cache.place(&key);
-    look_up(exchange, key, place, query, |found| {
+    look_up(exchange, key, place, query, |found, _| {
         exchange.write(found, query, Some(alias), buf)
     })
 }
@@ -375,7 +456,7 @@ fn look_up(
     key: Key<'_>,
     place: Place,
     query: &Query,
-    write: impl FnOnce(Found<'_>) -> usize,
+    write: impl FnOnce(Found<'_>, u32) -> usize,
 ) -> Option<usize> {
     let Context {
         cache, now, policy, ..
@@ -393,7 +474,7 @@ fn look_up(
         } = cache.lookup(&sought, now.secs, scratch)?;
         let stored = Stored::new(stored)?;
         exchange.context.counters.count(Counter::CacheHits);
-        let len = write(Found { stored, age_secs });
+        let len = write(Found { stored, age_secs }, left_secs);
         if policy.limits.is_due(age_secs, left_secs) {
             exchange.refresh(query, key.name(), place);
         }
@@ -426,6 +507,9 @@ thread_local! {
     /// zeroed memory, so that it costs nothing to have and no allocation to use.
     static SCRATCH: RefCell<[u8; Cache::SCRATCH_BYTES]> = const { RefCell::new([0; Cache::SCRATCH_BYTES]) };
 }
+
+/// An OPT record without options (RFC 6891, 6.1.2).
+const OPT_BYTES: usize = 11;
 
 /// The view that every client is in, until there are views.
 pub(crate) const VIEW: u16 = 0;

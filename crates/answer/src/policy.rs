@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use arc_swap::ArcSwap;
 use sluicegate_conf::{Config, Span};
 
@@ -13,6 +15,8 @@ pub struct Policy {
     pub(crate) local: LocalZones,
     pub(crate) chaos: Chaos,
     pub(crate) limits: Limits,
+    /// Which of all policies of this process it is.
+    pub(crate) generation: u64,
 }
 
 /// A mistake in the configuration that shows only when it is compiled.
@@ -50,6 +54,7 @@ impl Policy {
             local,
             chaos: Chaos::new(&config.chaos),
             limits: Limits::new(config),
+            generation: GENERATIONS.fetch_add(1, Relaxed),
         })
     }
 
@@ -58,6 +63,9 @@ impl Policy {
         &self.limits
     }
 }
+
+/// Counts policies.
+static GENERATIONS: AtomicU64 = AtomicU64::new(1);
 
 /// The server's mind: the policy of the moment, and what it remembers.
 #[derive(Debug)]

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use sluicegate_answer::{
-    Context, Now, Policy, Prepared, Request, Verdict, answer_prepared, fetch, prepare,
+    Context, Now, Packets, Policy, Prepared, Request, Sighting, Verdict, answer_prepared, fetch,
+    prepare,
 };
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 
@@ -40,6 +41,16 @@ impl Looked {
         prepared: Prepared::empty(),
         sound: false,
     };
+
+    /// Whether looking at it came to an end.
+    pub(crate) const fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// What was found.
+    pub(crate) const fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
 }
 
 impl<'a> Moment<'a> {
@@ -61,14 +72,17 @@ impl<'a> Moment<'a> {
         looked.sound = catch_unwind(AssertUnwindSafe(look)).is_ok();
     }
 
+    /// Looks for a query among the replies that a worker remembers. Should that panic, it is not known.
+    pub(crate) fn sight(&self, packets: &mut Packets, query: &[u8]) -> Sighting {
+        let context = self.context();
+        catch_unwind(AssertUnwindSafe(|| packets.look(&context, query))).unwrap_or(Sighting::New)
+    }
+
     /// Fetches from memory what the answers to these queries need, before the first of them is decided.
-    pub(crate) fn fetch(&self, batch: &[Looked]) {
-        if batch.len() < 2 {
-            return; // it is fetched when it is decided, just as soon
-        }
+    pub(crate) fn fetch<'l>(&self, batch: impl Iterator<Item = &'l Looked> + Clone) {
         fetch(
             &self.shared.brain.cache,
-            batch.iter().map(|looked| &looked.prepared),
+            batch.map(|looked| &looked.prepared),
         );
     }
 
@@ -84,9 +98,14 @@ impl<'a> Moment<'a> {
         if !looked.sound {
             return Verdict::Drop(DropReason::Panic);
         }
+        self.ask(|context| answer_prepared(context, &looked.prepared, request, buf, query_len))
+    }
+
+    /// Asks the brain. Should it panic, this query alone is dropped.
+    pub(crate) fn ask(&self, answer: impl FnOnce(&Context<'_>) -> Verdict) -> Verdict {
         let context = self.context();
-        let answer = || answer_prepared(&context, &looked.prepared, request, buf, query_len);
-        catch_unwind(AssertUnwindSafe(answer)).unwrap_or(Verdict::Drop(DropReason::Panic))
+        catch_unwind(AssertUnwindSafe(|| answer(&context)))
+            .unwrap_or(Verdict::Drop(DropReason::Panic))
     }
 
     /// Writes the reply to a client that has waited into `buf`; its length, or `None` if that panicked (and

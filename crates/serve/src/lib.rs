@@ -20,6 +20,7 @@ mod decide;
 mod handoff;
 mod listen;
 mod load;
+mod outlook;
 mod pending;
 mod process;
 mod registry;

@@ -49,6 +49,12 @@ impl<'m, const W: usize> Set<'m, W> {
         self.0
     }
 
+    /// Its sequence number; `None` while a writer is at work.
+    #[inline]
+    pub(super) fn sequence(self) -> Option<u64> {
+        begin_read(&self.0[SEQUENCE])
+    }
+
     /// Starts fetching the header into the cache; the value says nothing.
     #[inline]
     pub(super) fn touch(self) -> u64 {

@@ -112,6 +112,13 @@ impl Cache {
         Place(self.hasher.hash(key))
     }
 
+    /// The sequence number of the set in which a small answer at this place stands. As long as it stays the same,
+    /// so does all that stands there. `None`: a writer is at work, or the cache has no sets.
+    #[inline]
+    pub fn sequence(&self, place: Place) -> Option<u64> {
+        self.small.get(place.index(self.small.len()))?.sequence()
+    }
+
     /// Starts to fetch what a look-up at this place reads first. The value means nothing; feed it to
     /// [`std::hint::black_box`], so that the loads are not optimised away.
     #[inline]
@@ -301,6 +308,9 @@ impl std::fmt::Debug for Cache {
 }
 
 impl Place {
+    /// Some place or other.
+    pub(crate) const NOWHERE: Self = Self(0);
+
     /// The set, by the upper half of the hash; of no sets, a number that none has.
     #[inline]
     fn index(self, sets: usize) -> usize {

@@ -86,7 +86,7 @@ impl<'a> Stored<'a> {
 
     /// Where the TTLs stand, counted from the start of the body, ascending.
     #[inline]
-    pub(crate) fn ttl_offsets(self) -> impl Iterator<Item = usize> {
+    pub fn ttl_offsets(self) -> impl Iterator<Item = usize> {
         let offsets = self.bytes[STORED_HEADER_BYTES + self.body.len()..]
             .as_chunks::<2>()
             .0;

@@ -8,7 +8,7 @@ use sluicegate_telemetry::{Counter, DropReason};
 
 use super::receive::{BATCH, Datagram};
 use super::send::Reply;
-use super::worker::{UdpWorker, Waiting};
+use super::worker::{Io, UdpWorker, Waiting};
 use super::{Endpoint, LocalAddress};
 use crate::decide::{Moment, Waited};
 use crate::{ANSWER_DEADLINE, Failure, Outcome};
@@ -26,13 +26,11 @@ impl UdpWorker {
         self.counters.add(Counter::Received, count as u64);
         for slot in 0..count {
             if let Some(len) = self.io.buffers.datagrams[slot].len {
-                moment.look(
-                    &self.io.buffers.slot(slot)[..len],
-                    &mut self.io.looked[slot],
-                );
+                let query = &self.io.buffers.slot(slot)[..len];
+                self.io.outlook.look(&moment, slot, query);
             }
         }
-        moment.fetch(&self.io.looked[..count]);
+        self.io.outlook.fetch(&moment, count);
         for slot in 0..count {
             if let Some(len) = self.answer_one(&moment, endpoint, slot) {
                 replies[filled] = Reply { slot, len };
@@ -60,8 +58,11 @@ impl UdpWorker {
             return None;
         };
         let request = request(endpoint, client, local);
-        let buf = self.io.buffers.slot_mut(slot);
-        match moment.decide(&self.io.looked[slot], &request, buf, query_len) {
+        let Io {
+            buffers, outlook, ..
+        } = &mut self.io;
+        let buf = buffers.slot_mut(slot);
+        match outlook.decide(moment, slot, &request, (buf, query_len)) {
             Verdict::Reply(len) => Some(len),
             Verdict::Drop(reason) => {
                 self.counters.count(reason.counter());

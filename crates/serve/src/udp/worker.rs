@@ -12,7 +12,7 @@ use sluicegate_telemetry::Counters;
 use super::receive::{BATCH, Buffers, Receiver};
 use super::send::Sender;
 use super::{Command, Endpoint, LocalAddress};
-use crate::decide::Looked;
+use crate::outlook::Outlook;
 use crate::{DRAIN_LIMIT, Failure, HandoffPort, PENDING_PER_WORKER, Pending, Shared};
 
 /// Batches taken from one socket before the others have their turn.
@@ -50,7 +50,7 @@ struct Listening {
 pub(super) struct Io {
     pub(super) buffers: Buffers,
     /// What is known of the queries in the buffers.
-    pub(super) looked: Box<[Looked; BATCH]>,
+    pub(super) outlook: Outlook<BATCH>,
     pub(super) sender: Sender,
     /// Where the reply to a client that waited is written.
     pub(super) scratch: Vec<u8>,
@@ -80,7 +80,7 @@ impl UdpWorker {
         epoll.add(&port, EpollEvent::new(EpollFlags::EPOLLIN, WAKER))?;
         let io = Io {
             buffers: Buffers::new(slot_bytes),
-            looked: Box::new([const { Looked::NOTHING }; BATCH]),
+            outlook: Outlook::new(),
             sender: Sender::new(),
             scratch: vec![0; slot_bytes],
         };

@@ -8,7 +8,8 @@ use sluicegate_packet::{Datagram, Headers, Reject, reply_in_place};
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 use sluicegate_xsk::{Handler, Queue, QueueError, RxPacket};
 
-use crate::decide::{Looked, Moment, Waited};
+use crate::decide::{Moment, Waited};
+use crate::outlook::Outlook;
 use crate::{ANSWER_DEADLINE, Failure, HandoffPort, Outcome, PENDING_PER_WORKER, Pending, Settled};
 
 /// What one worker answers with; the queue it answers on is kept beside it.
@@ -25,7 +26,7 @@ pub(super) struct Service {
 struct Ahead {
     /// What they are; `None` for one that was taken, or at which to look panicked.
     datagrams: [Option<Result<Datagram, Reject>>; Queue::LOOK_AHEAD],
-    queries: [Looked; Queue::LOOK_AHEAD],
+    queries: Outlook<{ Queue::LOOK_AHEAD }>,
 }
 
 /// A service at one moment: what received packets are handed to.
@@ -61,7 +62,7 @@ impl Service {
             mtu_bytes,
             ahead: Box::new(Ahead {
                 datagrams: [None; Queue::LOOK_AHEAD],
-                queries: [const { Looked::NOTHING }; Queue::LOOK_AHEAD],
+                queries: Outlook::new(),
             }),
         }
     }
@@ -72,7 +73,7 @@ impl Service {
         datagrams[number] = None;
         let datagram = Datagram::parse(packet);
         if let Ok(datagram) = datagram {
-            moment.look(&packet[datagram.payload()], &mut queries[number]);
+            queries.look(moment, number, &packet[datagram.payload()]);
         }
         datagrams[number] = Some(datagram);
     }
@@ -88,7 +89,8 @@ impl Service {
         let window = packet.window();
         let request = self.request(datagram, window);
         let buf = &mut window[datagram.payload().start..];
-        match moment.decide(&self.ahead.queries[number], &request, buf, query_len) {
+        let queries = &mut self.ahead.queries;
+        match queries.decide(moment, number, &request, (buf, query_len)) {
             Verdict::Reply(len) => {
                 let frame_len = reply_in_place(window, &datagram, len);
                 let sent = packet.transmit(frame_len);
@@ -273,7 +275,7 @@ impl Handler for Attendance<'_> {
     }
 
     fn gather(&mut self, count: usize) {
-        self.moment.fetch(&self.service.ahead.queries[..count]);
+        self.service.ahead.queries.fetch(self.moment, count);
     }
 
     fn take(&mut self, number: usize, packet: RxPacket<'_>) {

@@ -50,10 +50,11 @@ const LIMIT: Duration = Duration::from_secs(12);
 /// How long nothing is asked before a server counts as having nothing more to do.
 const QUIET: Duration = Duration::from_millis(250);
 const ARRIVAL: Duration = Duration::from_millis(20);
+const TURN_QUIET: Duration = Duration::from_millis(150);
 const START_QUIET: Duration = Duration::from_millis(50);
 const TRAFFIC_LIMIT: Duration = Duration::from_secs(3);
 /// How long the end of a scenario waits for answers that it doesn't expect.
-const END_WAIT: Duration = Duration::from_millis(100);
+const END_WAIT: Duration = Duration::from_millis(500);
 
 impl World {
     /// Makes the namespace and starts to answer in it.
@@ -122,6 +123,9 @@ impl Play<'_> {
             if matches!(step.event, Event::Query(..)) && !next_waits {
                 // The query shall be there before what follows is.
                 self.world.responder.settle(ARRIVAL, TRAFFIC_LIMIT);
+            } else if waits && scenario.turns(step.number, next) {
+                // What the server asks beside an answer is still answered by the ranges of this step.
+                self.world.responder.settle(TURN_QUIET, TRAFFIC_LIMIT);
             }
             self.world.responder.set_step(next);
         }

@@ -87,6 +87,13 @@ impl Scenario {
         scenario.with_context(|| format!("line {}", lines.number()))
     }
 
+    /// Whether other ranges hold at one step than at another.
+    pub(super) fn turns(&self, from: u32, to: u32) -> bool {
+        let holds = |range: &Range, step| (range.first..=range.last).contains(&step);
+        let mut ranges = self.ranges.iter();
+        ranges.any(|range| holds(range, from) != holds(range, to))
+    }
+
     /// Whether the server transfers zones.
     pub(super) fn transfers(&self) -> bool {
         self.config.contains("master:")

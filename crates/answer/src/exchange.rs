@@ -114,7 +114,7 @@ impl<'a> Exchange<'a> {
             LocalAnswer::Alias(alias) if alias.fits(&query.name) => {
                 return ControlFlow::Continue(Some(alias));
             }
-            LocalAnswer::Alias(_) => self.local_code(YXDOMAIN, query, buf),
+            LocalAnswer::Alias(_) => self.too_long(query, buf),
             LocalAnswer::Records(stored) => self.local_reply(stored, query, buf),
             LocalAnswer::Negative { stored, apex_len } => {
                 let decision = self.local_reply(stored, query, buf);
@@ -192,7 +192,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn explain(&self, code: u16, ede: Ede<'_>, query: &Query, buf: &mut [u8]) -> usize {
         let explains = self.context.policy.limits.explains_failures();
         let options = RenderOptions {
-            ede: (explains && ede.code != NO_CODE).then_some(ede),
+            ede: explains.then_some(ede),
             ..self.render_options(query, 0)
         };
         write_rcode(buf, query, code, &options)
@@ -284,6 +284,22 @@ impl<'a> Exchange<'a> {
     fn local_code(&self, code: u16, query: &Query, buf: &mut [u8]) -> Decision<'a> {
         self.count(Counter::LocalAnswers);
         let len = self.code(code, query, buf);
+        buf[2] |= AA;
+        Decision::Reply(len)
+    }
+
+    /// YXDOMAIN, and where that is asked for the reason: a redirect made the name too long.
+    #[inline(never)]
+    fn too_long(&self, query: &Query, buf: &mut [u8]) -> Decision<'a> {
+        if !self.context.policy.limits.explains_refusals() {
+            return self.local_code(YXDOMAIN, query, buf);
+        }
+        self.count(Counter::LocalAnswers);
+        let ede = Ede {
+            code: OTHER,
+            text: "the redirect makes the name too long",
+        };
+        let len = self.explain(YXDOMAIN, ede, query, buf);
         buf[2] |= AA;
         Decision::Reply(len)
     }
@@ -384,8 +400,7 @@ fn point_to_apex(query: &Query, apex_len: u8, buf: &mut [u8]) {
 /// INFO-CODEs of RFC 8914.
 const PROHIBITED: u16 = 18;
 const NOT_AUTHORITATIVE: u16 = 20;
-/// No extended error: RFC 8914's "other" without words says nothing.
-const NO_CODE: u16 = 0;
+const OTHER: u16 = 0;
 const QR: u8 = 0x80;
 const AA: u8 = 0x04;
 const TC: u8 = 0x02;

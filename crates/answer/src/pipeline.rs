@@ -283,9 +283,6 @@ fn decide_at_length<'a>(
     if let Some(len) = from_cache(exchange, prepared.place, query, alias.as_ref(), buf) {
         return Decision::Reply(len);
     }
-    if !query.rd {
-        return exchange.refuse(query, buf); // the client may look into the cache, not have it filled
-    }
     decide_without_answer(exchange, query, alias, buf)
 }
 
@@ -306,6 +303,8 @@ fn decide_without_answer<'a>(
     };
     match exchange.remains(&asked, buf) {
         Remains::Reply(len) => Decision::Reply(len),
+        // The client may look into the cache, not have it filled.
+        Remains::Ask { .. } if !query.rd => exchange.refuse(query, buf),
         Remains::Ask { stale } => {
             exchange.context.counters.count(Counter::CacheMisses);
             Decision::Resolve { alias, stale }

@@ -433,3 +433,16 @@ fn an_answer_without_a_life_replaces_what_has_expired() {
     let last = reply.windows(4).any(|bytes| bytes == [192, 0, 2, 2]);
     assert!(last, "the newer one");
 }
+
+#[test]
+fn who_may_only_look_into_the_cache_sees_failures_too() {
+    let server = Server::new("access-control: 127.0.0.0/8 allow_snoop");
+    let asks = client("broken.lab");
+    let looks = Client {
+        rd: false,
+        ..asks.clone()
+    };
+    assert_eq!(shape(&server.ask(&looks).reply()), (5, None, vec![]));
+    server.ask_and_find(&asks, &FAILED);
+    assert_eq!(shape(&server.ask(&looks).reply()), (2, Some(22), vec![]));
+}

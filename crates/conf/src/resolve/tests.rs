@@ -533,3 +533,35 @@ stub-zone: name: a stub-addr: 192.0.2.2#b",
         );
     }
 }
+
+#[test]
+fn what_the_cache_does_is_kept_from_libunbound() {
+    let text = "server: serve-expired: yes serve-expired-ttl: 7 serve-expired-client-timeout: 0 \
+        serve-expired-reply-ttl: 9 serve-expired-ttl-reset: yes prefetch: yes ede: yes \
+        ede-serve-expired: no rrset-roundrobin: no val-bogus-ttl: 5 prefetch-key: yes";
+    let loaded = read(text);
+    assert!(loaded.diagnostics.is_empty(), "all of it is built");
+    let config = loaded.config.unwrap();
+    let expired = ExpiredConfig {
+        serve: true,
+        ttl_secs: 7,
+        ttl_reset: true,
+        reply_ttl_secs: 9,
+        client_timeout_ms: 0,
+    };
+    assert_eq!(config.cache.expired, expired);
+    assert!(config.cache.prefetch && !config.message.rrset_roundrobin);
+    assert_eq!(config.cache.bogus_ttl_secs, 5);
+    assert_eq!(config.message.ede, Some(true));
+    assert_eq!(config.message.ede_serve_expired, Some(false));
+    for kept in ["serve-expired", "prefetch:", " ede"] {
+        assert!(!config.engine.text.contains(kept), "{kept}");
+    }
+    for shared in [
+        "val-bogus-ttl: 5",
+        "rrset-roundrobin: no",
+        "prefetch-key: yes",
+    ] {
+        assert!(config.engine.text.contains(shared), "{shared}");
+    }
+}

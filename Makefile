@@ -43,7 +43,7 @@ gate: ## instructions of each step of an answer: none may exceed bench/instructi
 gate-accept: ## writes bench/instructions.txt anew
 	@cargo run --quiet --profile gate --package sluicegate-inprocess -- --write
 
-bench: ## Sluicegate beside its peers, some minutes (root; BENCH=quick|full, BENCH_CASES=hits,latency,...)
+bench: ## Sluicegate beside its peers, ten minutes (root; BENCH=smoke|quick|full, BENCH_CASES=hits,latency,...)
 	@scripts/deps.sh test
 	@scripts/peers.sh bench
 	@cargo build --release --package sluicegate --package sluicegate-bench

@@ -14,7 +14,7 @@ use crate::data::{Random, Zipf};
 use crate::measure::pin_thread;
 use crate::plan::Effort;
 use crate::report::say;
-use crate::site::SERVER_CORE;
+use crate::site::{CLIENT_CORE, SERVER_CORE};
 
 /// How often each operation is repeated in one round, and how many rounds there are; the least counts, since nothing
 /// but disturbance makes a round longer.
@@ -78,6 +78,7 @@ pub(crate) fn measure(effort: Effort) -> Result<BTreeMap<String, f64>> {
     }
     let full = Fixture::new(FULL_CACHE_BYTES, TOO_MANY_NAMES)?;
     put("bytes per answer".to_owned(), full.bytes_per_entry());
+    pin_thread(&[SERVER_CORE, CLIENT_CORE])?;
     Ok(results)
 }
 

@@ -65,16 +65,15 @@ impl Effort {
     /// How often everything of a case is measured.
     pub(crate) fn rounds(self, case: &Case) -> u32 {
         let rounds = match (self, case.weight) {
-            (Self::Smoke, _) => 1,
+            (Self::Smoke, _) | (Self::Quick, Weight::Side) => 1,
             (Self::Quick, Weight::Main) => 3,
-            (Self::Quick, Weight::Side) => 2,
             (Self::Full, Weight::Main) => 7,
             (Self::Full, Weight::Side) => 5,
         };
-        if case.content == Content::World {
-            rounds.min(MAX_ROUNDS)
-        } else {
-            rounds
+        match (case.content, self) {
+            // Memory is looked at after the second round.
+            (Content::World, Self::Quick | Self::Full) => rounds.clamp(2, MAX_ROUNDS),
+            _ => rounds,
         }
     }
 
@@ -90,7 +89,7 @@ impl Effort {
     pub(crate) fn singles(self) -> usize {
         match self {
             Self::Smoke => 2_000,
-            Self::Quick => 20_000,
+            Self::Quick => 10_000,
             Self::Full => 50_000,
         }
     }
@@ -100,6 +99,7 @@ impl Effort {
 pub(crate) const PACED_PER_SEC: u32 = 150_000;
 
 const FLAT: &[Load] = &[Load::Flat];
+const PACED: &[Load] = &[Load::Paced];
 const BOTH: &[Load] = &[Load::Flat, Load::Paced];
 const LATENCY: &[Load] = &[Load::Single, Load::Polled, Load::Half, Load::Idle];
 const MISSES: &[Load] = &[Load::Misses, Load::Mixed, Load::LoneMiss];
@@ -173,6 +173,7 @@ const fn sized(name: &'static str, title: &'static str, names: u32, draw: Draw) 
             ..HITS.queries
         },
         contenders: SIZES,
+        loads: PACED,
         when: if names > 100_000 {
             When::Full
         } else {
@@ -195,6 +196,11 @@ const fn missing(name: &'static str, title: &'static str, kind: Kind, threads: u
         queues: threads,
         loads: MISSES,
         contenders: RESOLVERS,
+        when: if threads > 1 {
+            When::Full
+        } else {
+            When::Always
+        },
         ..HITS
     }
 }
@@ -259,6 +265,7 @@ pub(crate) const CASES: [Case; 20] = [
             ..HITS.queries
         },
         contenders: LOCALS,
+        loads: FLAT,
         ..HITS
     },
     Case {
@@ -266,6 +273,7 @@ pub(crate) const CASES: [Case; 20] = [
         title: "Hits over IPv6",
         v6: true,
         contenders: LOCALS,
+        loads: FLAT,
         ..HITS
     },
     Case {
@@ -276,14 +284,15 @@ pub(crate) const CASES: [Case; 20] = [
             ..HITS.queries
         },
         contenders: LOCALS,
+        loads: FLAT,
         ..HITS
     },
     Case {
         name: "two-queues",
-        title: "Hits on a cable with two queues (kxdpgun sends on the first only), the server on both processors",
+        title: "Hits on a cable with two queues, server and dnsperf on both processors",
         queues: 2,
         contenders: SERVERS,
-        loads: FLAT,
+        loads: &[Load::Flows],
         ..HITS
     },
     missing(

@@ -9,7 +9,7 @@ use sluicegate_lab::world::World;
 use crate::contender::{Contender, Running};
 use crate::data::{QueryFile, start_world};
 use crate::inprocess;
-use crate::load::{Target, Wait, check, half_load, idle, kxdpgun, misses, single, warm};
+use crate::load::{Target, Wait, check, flows, half_load, idle, kxdpgun, misses, single, warm};
 use crate::measure::{CaseResult, Load, Machine, Results, Round, Row};
 use crate::plan::{CASES, Case, Content, Effort, When};
 use crate::report::say;
@@ -47,6 +47,15 @@ pub(crate) fn run(choice: &Choice, out: &Path) -> Result<()> {
         cases: Vec::new(),
         in_process: std::collections::BTreeMap::new(),
     };
+    if choice.takes_in_process() {
+        say(&format!("\n{IN_PROCESS}: without a network"));
+        results.in_process = inprocess::measure(choice.effort)?;
+        match sluicegate_inprocess::count_all()? {
+            Some(counts) => results.in_process.extend(counts),
+            None => say("  no instruction counts: they need the command valgrind"),
+        }
+        results.save(&out.join("results.json"))?;
+    }
     let mut world = None;
     for case in CASES.iter().filter(|case| choice.takes(case)) {
         say(&format!("\n{}: {}", case.name, case.title));
@@ -56,15 +65,7 @@ pub(crate) fn run(choice: &Choice, out: &Path) -> Result<()> {
         results.cases.push(run_case(choice, case, world.as_ref())?);
         results.save(&out.join("results.json"))?;
     }
-    if choice.takes_in_process() {
-        say(&format!("\n{IN_PROCESS}: without a network"));
-        results.in_process = inprocess::measure(choice.effort)?;
-        match sluicegate_inprocess::count_all()? {
-            Some(counts) => results.in_process.extend(counts),
-            None => say("  no instruction counts: they need the command valgrind"),
-        }
-    }
-    results.save(&out.join("results.json"))
+    Ok(())
 }
 
 impl Choice {
@@ -107,7 +108,12 @@ fn run_case(choice: &Choice, case: &Case, world: Option<&World>) -> Result<CaseR
     // Round by round, so that what disturbs the machine for a while disturbs all alike.
     for round in 0..choice.effort.rounds(case) {
         for (ready, row) in ready.iter().zip(&mut rows) {
-            for load in case.loads {
+            // Once is enough to see what an idle server does.
+            let loads = case
+                .loads
+                .iter()
+                .filter(|load| **load != Load::Idle || round == 0);
+            for load in loads {
                 if let Some(target) = ready.target(case, &queries) {
                     match measure(&target, *load, round, choice.effort) {
                         Ok(measured) => {
@@ -180,6 +186,7 @@ fn measure(target: &Target<'_>, load: Load, round: u32, effort: Effort) -> Resul
         Load::Flat | Load::Paced => kxdpgun(target, load, effort.secs()),
         Load::Single => single(target, load, Wait::Blocking, effort.singles()),
         Load::Polled => single(target, load, Wait::Polling, effort.singles()),
+        Load::Flows => flows(target, effort.secs()),
         Load::Idle => idle(target),
         Load::Misses | Load::Mixed | Load::LoneMiss => misses(target, load, round),
         Load::Half => half_load(target, effort.secs(), effort.singles()),

@@ -82,6 +82,15 @@ impl Site {
         if v6 { SERVER_V6 } else { SERVER_V4 }
     }
 
+    /// The processors that the generator may use, as `taskset` takes them.
+    pub(crate) fn client_cores(&self) -> String {
+        if self.queues == 1 {
+            CLIENT_CORE.to_string()
+        } else {
+            format!("{SERVER_CORE}-{CLIENT_CORE}")
+        }
+    }
+
     /// The processors that the server may use, as `taskset` takes them.
     pub(crate) fn server_cores(&self) -> String {
         if self.queues == 1 {

@@ -7,8 +7,8 @@ use sluicegate_lab::peers;
 
 use super::kxdpgun::command_line;
 use super::{Target, Wait, single};
-use crate::measure::{Figure, Load, Round};
-use crate::site::{CLIENT_CORE, Site};
+use crate::measure::{Figure, Load, Processors, Round};
+use crate::site::Site;
 
 /// What dnsperf says at its end.
 #[derive(Debug, PartialEq)]
@@ -47,6 +47,32 @@ pub(crate) fn half_load(target: &Target<'_>, secs: u64, singles: usize) -> Resul
     Ok(round)
 }
 
+/// As many queries as dnsperf can send for so many seconds.
+pub(crate) fn flows(target: &Target<'_>, secs: u64) -> Result<Round> {
+    let limit = [
+        "-l".to_owned(),
+        (secs + 1).to_string(),
+        "-q".to_owned(),
+        "512".to_owned(),
+    ];
+    let command = command(target, &target.queries.dnsperf, &limit, None)?;
+    let before = Processors::look(target.server.pid())?;
+    let said = said(&target.site.client.run(&command)?.stdout)?;
+    let spent = Processors::look(target.server.pid())?.since(&before);
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / said.completed;
+    let figures = [
+        (Figure::Rate, said.per_sec),
+        (Figure::CpuUs, each(spent.busy)),
+        (Figure::ServerUs, each(spent.server)),
+        (Figure::MeanUs, said.mean_us),
+    ];
+    Ok(Round {
+        load: Load::Flows,
+        figures: figures.into(),
+        command: command_line(&command),
+    })
+}
+
 /// What dnsperf says when it has asked for each name of a file once, many at a time.
 pub(super) fn each_once(target: &Target<'_>, file: &Path) -> Result<(DnsPerf, String)> {
     let limit = ["-n", "1", "-q", "100", "-t", "3"].map(str::to_owned);
@@ -64,13 +90,19 @@ fn command(
     let dnsperf = peers::command("dnsperf")?;
     let mut command = Command::new("taskset");
     command
-        .args(["-c", &CLIENT_CORE.to_string()])
+        .args(["-c", &target.site.client_cores()])
         .arg(dnsperf.get_program());
     for (name, value) in dnsperf.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
     command.args(["-s", &Site::address(target.case.v6).to_string(), "-d"]);
-    command.arg(file).args(["-c", "8", "-T", "1"]).args(limit);
+    // It makes one socket for each client, and serves each with one of its threads.
+    let threads = target.site.queues;
+    let clients = if threads > 1 { "32" } else { "8" };
+    command
+        .arg(file)
+        .args(["-c", clients, "-T", &threads.to_string()]);
+    command.args(limit);
     if let Some(rate) = rate {
         command.args(["-Q", &format!("{rate:.0}")]);
     }

@@ -9,7 +9,7 @@ mod single;
 mod warm;
 
 pub(crate) use check::check;
-pub(crate) use dnsperf::half_load;
+pub(crate) use dnsperf::{flows, half_load};
 pub(crate) use idle::idle;
 pub(crate) use kxdpgun::kxdpgun;
 pub(crate) use misses::{MAX_ROUNDS, misses};

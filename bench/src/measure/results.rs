@@ -66,6 +66,8 @@ pub(crate) enum Load {
     Flat,
     /// At the same rate for all.
     Paced,
+    /// As fast as dnsperf can from many sockets, which the kernel spreads over all queues.
+    Flows,
     /// One query at a time, from a client that sleeps until the answer comes.
     Single,
     /// One query at a time, from a client that looks again and again.

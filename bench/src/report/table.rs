@@ -5,7 +5,7 @@ use crate::measure::{CaseResult, Figure, Load, Machine, Results, Row, Spread};
 /// The columns of a table: load, figure, heading, digits after the point.
 type Column = (Load, Figure, &'static str, usize);
 
-const COLUMNS: [Column; 24] = [
+const COLUMNS: [Column; 27] = [
     (Load::Flat, Figure::Rate, "answers/s, flat out", 0),
     (Load::Flat, Figure::AnsweredPercent, "% answered", 0),
     (Load::Flat, Figure::CpuUs, "CPU us/answer, flat out", 2),
@@ -13,6 +13,9 @@ const COLUMNS: [Column; 24] = [
     (Load::Paced, Figure::CpuUs, "CPU us/answer at 150,000/s", 2),
     (Load::Paced, Figure::ServerUs, "of it server", 2),
     (Load::Paced, Figure::SoftirqUs, "of it softirq", 2),
+    (Load::Flows, Figure::Rate, "answers/s, 32 sockets", 0),
+    (Load::Flows, Figure::CpuUs, "CPU us/answer", 2),
+    (Load::Flows, Figure::ServerUs, "of it server", 2),
     (Load::Single, Figure::P50Us, "RTT p50 us", 1),
     (Load::Single, Figure::P90Us, "p90", 1),
     (Load::Single, Figure::P99Us, "p99", 1),

@@ -92,6 +92,11 @@ impl Upstream {
             .sum()
     }
 
+    /// How many different names and types were asked for.
+    pub(crate) fn names(&self) -> usize {
+        self.state.lock().unwrap().queries.len()
+    }
+
     pub(crate) fn tcp_queries(&self) -> usize {
         self.state.lock().unwrap().tcp_queries
     }

@@ -1,6 +1,8 @@
 //! The engine process killed: hits and local data go on, misses are answered again within two seconds.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,9 +11,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sluicegate_lab::harness::suite;
 use sluicegate_lab::needs;
-use sluicegate_lab::scene::{PATIENCE, Path, Scene};
+use sluicegate_lab::netns::Netns;
+use sluicegate_lab::scene::{PATIENCE, Path, SERVER_V4, Scene};
 use sluicegate_lab::server::Server;
-use sluicegate_lab::wire::{Message, query, rcode, rtype};
+use sluicegate_lab::wire::{Message, ask_open_loop, query, rcode, rtype};
 
 fn main() -> ExitCode {
     suite("engine_death")
@@ -24,6 +27,16 @@ fn main() -> ExitCode {
             "waiting_clients_are_answered",
             needs![Root, Netns],
             waiting_clients_are_answered,
+        )
+        .test(
+            "ten_kills_under_load_fail_nobody",
+            needs![Root, Netns],
+            ten_kills_under_load_fail_nobody,
+        )
+        .test(
+            "a_stuck_engine_is_replaced",
+            needs![Root, Netns],
+            a_stuck_engine_is_replaced,
         )
         .test(
             "no_engine_outlives_its_server",
@@ -124,6 +137,83 @@ fn waiting_clients_are_answered() -> Result<()> {
         );
         Ok(())
     })
+}
+
+/// Clients that wait for nothing ask for local data, hits and misses, some of which are always under way, while the
+/// engine is killed ten times, mostly before it has got far.
+fn ten_kills_under_load_fail_nobody() -> Result<()> {
+    const KILLS: u64 = 10;
+    const RATE: u32 = 500;
+    let scene = Scene::new(1)?;
+    let server = scene.start(LOCAL_DATA)?;
+    let cached = ask(&scene, Path::Xdp, "cached.upstream.example", PATIENCE)?;
+    ensure!(is_answer(cached.as_ref()), "the first miss");
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let client = |netns, to, path| {
+            let stop = &stop;
+            let ask = move || ask_open_loop(to, RATE, stop, PATIENCE, |id| mixed(path, id));
+            scope.spawn(move || Netns::enter(netns, ask))
+        };
+        let clients = [
+            client(&scene.client, SocketAddr::new(SERVER_V4, 53), "xdp"),
+            client(&scene.server, ([127, 0, 0, 1], 53).into(), "udp"),
+        ];
+        let kills = (1..=KILLS).try_for_each(|kills| {
+            let next = Instant::now() + Duration::from_millis(250);
+            kill(Pid::from_raw(engine(&server)?), Signal::SIGKILL)?;
+            server.wait_for_stats(PATIENCE, |stats| {
+                stats.get("engine.restarts") == Some(&kills)
+            })?;
+            // The next one has a process before it is killed.
+            while server.children()?.is_empty() || Instant::now() < next {
+                ensure!(Instant::now() < next + PATIENCE, "no other engine");
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(())
+        });
+        stop.store(true, Ordering::Relaxed);
+        for client in clients {
+            let got = client.join().expect("no panic")?;
+            let lost = (0..got.sent).filter(|id| !got.answers.contains_key(id));
+            ensure!(lost.count() == 0 && got.sent > 500, "of {}", got.sent);
+            for answer in got.answers.values() {
+                let answer = Message::parse(answer)?;
+                ensure!(is_answer(Some(&answer)), "{answer:?}");
+            }
+        }
+        kills
+    })
+}
+
+/// Local data, a hit, and two misses in four, one of which takes a while.
+fn mixed(path: &str, id: u16) -> Vec<u8> {
+    let name = match id % 4 {
+        0 => "host.local.example".to_owned(),
+        1 => "cached.upstream.example".to_owned(),
+        2 => format!("m{id}{path}.upstream.example"),
+        _ => format!("m{id}{path}.delay30.upstream.example"),
+    };
+    query(&name, rtype::A).id(id).build()
+}
+
+/// An engine that runs but does nothing: its heartbeat is missed, hits go on meanwhile.
+fn a_stuck_engine_is_replaced() -> Result<()> {
+    let scene = Scene::new(1)?;
+    let server = scene.start(LOCAL_DATA)?;
+    let stuck = engine(&server)?;
+    let cached = ask(&scene, Path::Xdp, "cached.upstream.example", PATIENCE)?;
+    ensure!(is_answer(cached.as_ref()), "the first miss");
+    kill(Pid::from_raw(stuck), Signal::SIGSTOP)?;
+    let limit = Duration::from_secs(9);
+    let miss = ask(&scene, Path::Xdp, "miss.upstream.example", limit)?;
+    ensure!(is_answer(miss.as_ref()), "{miss:?}");
+    ensure!(engine(&server)? != stuck, "the same engine?");
+    for path in Path::ALL {
+        let hit = ask(&scene, path, "cached.upstream.example", PATIENCE)?;
+        ensure!(is_answer(hit.as_ref()), "{path}: {hit:?}");
+    }
+    Ok(())
 }
 
 fn no_engine_outlives_its_server() -> Result<()> {

@@ -86,12 +86,32 @@ fn read(path: &Path) -> (sluicegate_conf::Loaded, Option<Policy>) {
     (read, policy)
 }
 
+/// The modules that the library has. Debian builds its daemon with subnetcache and the library without; a library
+/// that has it knows the module's options.
+fn modules() -> Vec<String> {
+    let always = [
+        "validator",
+        "iterator",
+        "dns64",
+        "respip",
+        "cachedb",
+        "ipset",
+    ];
+    let subnet = sluicegate_engine::knows("send-client-subnet").then_some("subnetcache");
+    always
+        .into_iter()
+        .chain(subnet)
+        .map(str::to_owned)
+        .collect()
+}
+
 /// What is known of the library that gets the resolver's part.
 fn options() -> LoadOptions {
     let engine_version: Option<Version> = sluicegate_engine::version().parse().ok();
     LoadOptions {
         engine_version,
         engine_knows: sluicegate_engine::knows,
+        engine_modules: Some(modules()),
         ..LoadOptions::default()
     }
 }

@@ -24,6 +24,10 @@ pub struct Knobs {
     pub delay: Duration,
     /// No answer at all.
     pub silent: bool,
+    /// So many of a hundred queries over UDP are taken for lost, spread evenly by chance that repeats.
+    pub loss_percent: u8,
+    /// Before each answer over UDP so many forged ones (`203.0.113.66`), from the right address, with other IDs.
+    pub forged: u16,
 }
 
 /// What the upstream has seen so far.
@@ -165,11 +169,18 @@ fn serve_udp(socket: UdpSocket, state: &Arc<State>) {
         let Ok((length, from)) = socket.recv_from(&mut buffer) else {
             continue;
         };
-        state.udp.fetch_add(1, Ordering::Relaxed);
+        let number = state.udp.fetch_add(1, Ordering::Relaxed);
         state.remember(from, &buffer[..length]);
+        let knobs = state.knobs();
+        if is_lost(number, knobs.loss_percent) {
+            continue;
+        }
         let Some((answer, delay)) = state.play(&buffer[..length], false) else {
             continue;
         };
+        for number in 1..=knobs.forged {
+            forge(&socket, &answer, from, number);
+        }
         if buffer[13..].to_ascii_lowercase().starts_with(b"lie") {
             lie(&socket, &answer, from);
         }
@@ -185,12 +196,31 @@ fn serve_udp(socket: UdpSocket, state: &Arc<State>) {
     }
 }
 
-/// Sends what an attacker might: the right question with a wrong ID, and the right ID from a wrong port.
-fn lie(socket: &UdpSocket, answer: &[u8], to: SocketAddr) {
+/// Whether the query of this number is lost: a multiplicative hash of it, by percentile.
+fn is_lost(number: u64, percent: u8) -> bool {
+    let hash = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    hash % 100 < u64::from(percent)
+}
+
+/// Sends the answer with another address and another ID: `number` steps away, in strides that reach every ID.
+fn forge(socket: &UdpSocket, answer: &[u8], to: SocketAddr, number: u16) {
+    let mut forged = with_forged_address(answer);
+    let id = u16::from_be_bytes([answer[0], answer[1]]).wrapping_add(number.wrapping_mul(8191));
+    forged[..2].copy_from_slice(&id.to_be_bytes());
+    let _ = socket.send_to(&forged, to);
+}
+
+/// The answer with [`FORGED`] as its last address, which stands at its end but for an OPT record of 11 bytes.
+fn with_forged_address(answer: &[u8]) -> Vec<u8> {
     let mut forged = answer.to_vec();
-    // The address is the last thing in the answer but for an OPT record of 11 bytes.
     let end = forged.len() - if forged[11] == 1 { 11 } else { 0 };
     forged[end - 4..end].copy_from_slice(&FORGED);
+    forged
+}
+
+/// Sends what an attacker might: the right question with a wrong ID, and the right ID from a wrong port.
+fn lie(socket: &UdpSocket, answer: &[u8], to: SocketAddr) {
+    let mut forged = with_forged_address(answer);
     if let Some(other) = socket
         .local_addr()
         .ok()

@@ -10,6 +10,7 @@ use sluicegate_lab::needs;
 
 mod answers;
 mod come_and_go;
+mod idle;
 mod impossible;
 mod kernel_path;
 mod site;
@@ -26,6 +27,11 @@ fn main() -> ExitCode {
             "every queue answers",
             needs![Root, Netns],
             answers::every_queue,
+        )
+        .test(
+            "nobody asks, next to nothing is used",
+            needs![Root, Netns],
+            idle::idle,
         )
         .test(
             "misses come back by AF_XDP",

@@ -31,7 +31,7 @@ fn memory(config: &Config, engine: &Summary, queues: u32) -> String {
     let queue = u64::from(config.xdp.frames) * CHUNK_BYTES;
     let all_queues = queue * u64::from(queues);
     format!(
-        "memory: {} in all: {} in caches (answers {}, engine {}), {} in {queues} AF_XDP queues of {} each",
+        "memory: {} in all: {} in caches (answers {}, engine {}), {} in AF_XDP queues ({queues} of {})",
         mebibytes(cache + engine + all_queues),
         mebibytes(cache + engine),
         mebibytes(cache),
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(
             memory(&config, &engine, 2),
             "memory: 64.0 MiB in all: 32.0 MiB in caches (answers 8.0 MiB, engine 24.0 MiB), \
-             32.0 MiB in 2 AF_XDP queues of 16.0 MiB each"
+             32.0 MiB in AF_XDP queues (2 of 16.0 MiB)"
         );
     }
 }

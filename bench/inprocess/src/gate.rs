@@ -47,7 +47,7 @@ pub struct Tally {
     pub below: Vec<String>,
 }
 
-/// Compares counts with those of a text as [`file`] makes it.
+/// Compares counts with those of a text as [`file()`] makes it.
 ///
 /// # Errors
 /// If the two have not the same names.

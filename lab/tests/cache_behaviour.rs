@@ -77,6 +77,8 @@ const AUTHORITATIVE: u16 = 0x0400;
 const SILENT: Knobs = Knobs {
     delay: Duration::ZERO,
     silent: true,
+    loss_percent: 0,
+    forged: 0,
 };
 
 /// What is nothing but a hit takes no longer, on a busy machine.
@@ -138,6 +140,7 @@ fn popular_answers_are_refreshed_before_they_end() -> Result<()> {
     scene.upstream.set(Knobs {
         delay: Duration::from_millis(300),
         silent: false,
+        ..Knobs::default()
     });
     let start = Instant::now();
     // Its last second comes and goes, and so does the whole of it.

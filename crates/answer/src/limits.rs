@@ -56,7 +56,8 @@ impl Limits {
     /// Unbound; of an answer that lives for less than ten seconds, but at least four, in its last one.
     #[inline]
     pub(crate) fn is_due(&self, age_secs: u32, left_secs: u32) -> bool {
-        u64::from(left_secs) * self.refresh_factor <= u64::from(age_secs) + PREFETCH_GRACE_SECS
+        u64::from(left_secs).saturating_mul(self.refresh_factor)
+            <= u64::from(age_secs) + PREFETCH_GRACE_SECS
     }
 
     /// For how many seconds an answer of this age, with so much left of its life, neither expires nor is due.
@@ -212,6 +213,7 @@ mod tests {
             }
         }
         assert!(!limits(false).is_due(u32::MAX, 1));
+        assert!(!limits(false).is_due(0, u32::MAX));
     }
 
     #[test]

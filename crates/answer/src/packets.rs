@@ -21,7 +21,7 @@ use crate::{Context, Now, Prepared, Request, Transport};
 /// queries that come once push nothing out. Each slot holds one; a new one takes the place of the old.
 pub struct Packets {
     slots: Box<[Slot]>,
-    seed: u64,
+    keys: [u64; 2],
 }
 
 /// What a look at a query found.
@@ -99,12 +99,15 @@ pub(crate) struct Grounds<'a> {
 }
 
 impl Packets {
-    /// An empty one; it takes about 0.5 MiB.
+    /// What one takes, in bytes.
+    pub const BYTES: u64 = (SLOTS * size_of::<Slot>()) as u64;
+
+    /// An empty one of [`Packets::BYTES`].
     pub fn new() -> Self {
         Self {
             slots: (0..SLOTS).map(|_| Slot::EMPTY).collect(),
-            // Who knows no seed can't choose queries that take each other's slots.
-            seed: RandomState::new().hash_one(SLOTS),
+            // Who doesn't know them can't choose queries that take each other's slots.
+            keys: [0, 1].map(|number| RandomState::new().hash_one(number)),
         }
     }
 
@@ -115,7 +118,7 @@ impl Packets {
         let Some(query) = query.get(ID_BYTES..).filter(|query| is_fit(query)) else {
             return Sighting::New;
         };
-        let hash = hash(query, self.seed);
+        let hash = hash(query, self.keys);
         let number = (hash >> 32) as usize % SLOTS;
         let Some(slot) = self.slots.get_mut(number) else {
             return Sighting::New;
@@ -291,25 +294,26 @@ fn is_fit(query: &[u8]) -> bool {
     reason = "a few instructions for each pair of words"
 )]
 #[inline(always)]
-fn hash(octets: &[u8], seed: u64) -> u64 {
+fn hash(octets: &[u8], [seed, key]: [u64; 2]) -> u64 {
     let mut hash = seed ^ octets.len() as u64;
     for pair in octets.as_chunks().0 {
-        hash = mix(hash, pair);
+        hash = mix(hash, key, pair);
     }
-    octets.last_chunk().map_or(hash, |last| mix(hash, last)) | 1
+    octets
+        .last_chunk()
+        .map_or(hash, |last| mix(hash, key, last))
+        | 1
 }
 
 /// Multiplies two words into 128 bits and folds those, as wyhash does.
 #[inline]
-fn mix(hash: u64, pair: &[u8; 16]) -> u64 {
+fn mix(hash: u64, key: u64, pair: &[u8; 16]) -> u64 {
     let words = u128::from_le_bytes(*pair);
     let (one, other) = (words as u64, (words >> 64) as u64);
-    let product = u128::from(one ^ SPREAD) * u128::from(other ^ hash);
+    let product = u128::from(one ^ key) * u128::from(other ^ hash);
     product as u64 ^ (product >> 64) as u64
 }
 
-/// An odd number with irregular bits: 2^64 over the golden ratio.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Header, a name of one letter, type and class, without the ID.
 const MIN_QUERY_BYTES: usize = HEADER_BYTES + 7 - ID_BYTES;
 const SLOTS: usize = 1024;

@@ -109,3 +109,23 @@ fn the_readmes_clause_is_the_default() {
     let (code, _, errors) = check(&[], &clause);
     assert_eq!((code, errors.as_str()), (0, ""));
 }
+
+#[test]
+fn the_configuration_that_is_installed_can_be_used() {
+    let installed = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist/sluicegate.conf");
+    let text = std::fs::read_to_string(installed).unwrap();
+    let folder = Folder::new();
+    for name in ["conf.d", "state"] {
+        std::fs::create_dir(folder.path(name)).unwrap();
+    }
+    // A pattern that nothing matches is told.
+    std::fs::write(folder.path("conf.d/more.conf"), "server:\n  port: 5353\n").unwrap();
+    let here = |name| common::text(&folder.path(name));
+    let text = text
+        .replace("/etc/sluicegate/conf.d", &here("conf.d"))
+        .replace("/var/lib/sluicegate", &here("state"));
+    let file = folder.path("sluicegate.conf");
+    std::fs::write(&file, text).unwrap();
+    let (code, _, told) = run(&["checkconf", &common::text(&file)]);
+    assert_eq!((code, told.as_str()), (0, ""));
+}

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
-use common::{PATIENCE, PROGRAM, Setup, ask_tcp, ask_udp, query};
+use common::{PATIENCE, PROGRAM, Setup, ask_tcp, ask_udp, free, query};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::Signal;
 
@@ -75,6 +75,20 @@ fn given_sockets_are_served() {
         assert_eq!(ask_udp(setup.address, &query(id, "hit.example")).rcode, 0);
         assert_eq!(ask_tcp(setup.address, &query(id, "hit.example")).0.rcode, 0);
     }
+    // Taken away by a reload and brought back: the service manager still holds the port.
+    let config = std::fs::read_to_string(setup.config()).unwrap();
+    let elsewhere = free(std::net::Ipv4Addr::LOCALHOST);
+    let moved = config.replace(
+        &format!("interface: {}@{}", setup.address.ip(), setup.address.port()),
+        &format!("interface: {}@{}", elsewhere.ip(), elsewhere.port()),
+    );
+    std::fs::write(setup.config(), moved).unwrap();
+    server.reload();
+    assert_eq!(ask_udp(elsewhere, &query(1, "hit.example")).rcode, 0);
+    std::fs::write(setup.config(), config).unwrap();
+    server.reload();
+    assert_eq!(ask_udp(setup.address, &query(2, "hit.example")).rcode, 0);
+    assert_eq!(ask_tcp(setup.address, &query(3, "hit.example")).0.rcode, 0);
     let port = stranger.local_addr().unwrap().port();
     server.wait_for_log(&format!(
         "socket for 127.0.0.1:{port}, which the configuration doesn't"

@@ -1,3 +1,4 @@
+use std::io;
 use std::net::SocketAddr;
 
 use listenfd::ListenFd;
@@ -7,7 +8,8 @@ use super::Transport;
 
 /// Sockets that the service manager opened for us (socket activation, `sd_listen_fds(3)`).
 ///
-/// They are used for the configured addresses they are bound to; others are closed, with a warning.
+/// They are used for the configured addresses they are bound to, also for those that a later reload brings: the
+/// service manager holds them open as well, so that no socket of our own could be bound beside them.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
     sockets: Vec<(SocketAddr, Transport, Socket)>,
@@ -40,25 +42,33 @@ impl Inherited {
         Self { sockets }
     }
 
-    /// The sockets of one address; they belong to the caller from now on.
-    pub(crate) fn take(&mut self, address: SocketAddr, transport: Transport) -> Vec<Socket> {
-        let (taken, left) = std::mem::take(&mut self.sockets)
-            .into_iter()
-            .partition(|(at, kind, _)| (*at, *kind) == (address, transport));
-        self.sockets = left;
-        let taken: Vec<_> = taken;
-        taken.into_iter().map(|(_, _, socket)| socket).collect()
+    /// The sockets of one address, as copies.
+    ///
+    /// # Errors
+    /// Too many open files.
+    pub(crate) fn copies(
+        &self,
+        address: SocketAddr,
+        transport: Transport,
+    ) -> io::Result<Vec<Socket>> {
+        let own = self
+            .sockets
+            .iter()
+            .filter(|(at, kind, _)| (*at, *kind) == (address, transport));
+        own.map(|(_, _, socket)| socket.try_clone()).collect()
     }
 
-    /// Closes what nobody took, and says which.
-    pub(crate) fn close_rest(&mut self) {
-        for (address, transport, _) in self.sockets.drain(..) {
-            tracing::warn!(
-                "the service manager passed a {transport} socket for {address}, which the configuration doesn't \
-                 listen on: closed; add `interface: {}@{}`, or take it out of the socket unit",
-                address.ip(),
-                address.port()
-            );
+    /// Warns of those that no address asked for.
+    pub(crate) fn tell_unused(&self, used: impl Fn(SocketAddr, Transport) -> bool) {
+        for (address, transport, _) in &self.sockets {
+            if !used(*address, *transport) {
+                tracing::warn!(
+                    "the service manager passed a {transport} socket for {address}, which the configuration doesn't \
+                     listen on: nobody reads it; add `interface: {}@{}`, or take it out of the socket unit",
+                    address.ip(),
+                    address.port()
+                );
+            }
         }
     }
 }
@@ -73,7 +83,7 @@ enum Unfit {
     #[error("it takes IPv4 too; write BindIPv6Only=ipv6-only into the socket unit")]
     DualStack,
     #[error("{0}")]
-    Os(#[from] std::io::Error),
+    Os(#[from] io::Error),
 }
 
 fn fit(socket: &Socket) -> Result<SocketAddr, Unfit> {
@@ -105,14 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_taken_once_by_its_own_address_and_transport() {
-        let (address, mut inherited) = inherited();
-        assert!(inherited.take(address, Transport::Tcp).is_empty());
-        assert_eq!(inherited.take(address, Transport::Udp).len(), 1);
-        assert!(inherited.take(address, Transport::Udp).is_empty());
-        assert_eq!(inherited.sockets.len(), 1);
-        inherited.close_rest();
-        assert!(inherited.sockets.is_empty());
+    fn a_socket_is_given_to_its_own_address_and_transport_again_and_again() {
+        let (address, inherited) = inherited();
+        let count = |transport| inherited.copies(address, transport).unwrap().len();
+        assert_eq!(count(Transport::Tcp), 0);
+        for _ in 0..3 {
+            assert_eq!(count(Transport::Udp), 1);
+        }
     }
 
     #[test]

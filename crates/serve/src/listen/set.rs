@@ -83,9 +83,10 @@ impl ListenSet {
         changes
     }
 
-    /// Closes the sockets of the service manager that no configured address wanted.
-    pub(crate) fn close_uninvited(&mut self) {
-        self.inherited.close_rest();
+    /// Warns of sockets of the service manager that no configured address wanted.
+    pub(crate) fn tell_uninvited(&self) {
+        self.inherited
+            .tell_unused(|address, transport| self.bound.contains(&(address, transport)));
     }
 
     /// Addresses with UDP sockets of ours: no other may be served by AF_XDP, since its queries could be for
@@ -108,21 +109,36 @@ impl ListenSet {
         !self.failed.is_empty()
     }
 
-    fn open(&mut self, transport: Transport, sockets: &mut Sockets, failed: &mut Vec<BindError>) {
-        let key = (sockets.address, transport);
-        let mut inherited = self.inherited.take(sockets.address, transport);
-        let opened = match transport {
+    /// New sockets, or copies of those that were there from the start.
+    fn sockets_of(
+        &self,
+        address: SocketAddr,
+        transport: Transport,
+    ) -> Result<Vec<Socket>, BindError> {
+        let mut inherited = self
+            .inherited
+            .copies(address, transport)
+            .map_err(|source| BindError::Os {
+                address,
+                transport,
+                call: "dup",
+                source,
+            })?;
+        match transport {
             Transport::Udp if inherited.is_empty() => {
-                open_udp(sockets.address, self.udp_workers).inspect(|udp| self.spread.apply(udp))
+                open_udp(address, self.udp_workers).inspect(|udp| self.spread.apply(udp))
             }
-            Transport::Udp => adopt_udp(sockets.address, inherited, self.udp_workers),
+            Transport::Udp => adopt_udp(address, inherited, self.udp_workers),
             Transport::Tcp => {
-                let tcp = inherited
-                    .pop()
-                    .map_or_else(|| open_tcp(sockets.address), Ok);
+                let tcp = inherited.pop().map_or_else(|| open_tcp(address), Ok);
                 tcp.map(|tcp| vec![tcp])
             }
-        };
+        }
+    }
+
+    fn open(&mut self, transport: Transport, sockets: &mut Sockets, failed: &mut Vec<BindError>) {
+        let key = (sockets.address, transport);
+        let opened = self.sockets_of(sockets.address, transport);
         let opened = opened.map(|mut opened| match transport {
             Transport::Udp => sockets.udp = opened,
             Transport::Tcp => sockets.tcp = opened.pop(),

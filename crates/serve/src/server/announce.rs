@@ -1,3 +1,4 @@
+use sluicegate_answer::Packets;
 use sluicegate_conf::Config;
 use sluicegate_engine::Summary;
 
@@ -22,20 +23,22 @@ pub(super) fn announce_addresses(listen: &ListenSet, workers: usize) {
 }
 
 /// Says how much memory the configuration allows, with so many AF_XDP queues as are served now.
-pub(super) fn announce_memory(config: &Config, engine: &Summary, queues: u32) {
-    tracing::info!("{}", memory(config, engine, queues));
+pub(super) fn announce_memory(config: &Config, engine: &Summary, workers: usize, queues: u32) {
+    tracing::info!("{}", memory(config, engine, workers, queues));
 }
 
-fn memory(config: &Config, engine: &Summary, queues: u32) -> String {
+fn memory(config: &Config, engine: &Summary, workers: usize, queues: u32) -> String {
     let (cache, engine) = (config.cache.size_bytes, engine_bytes(engine));
     let queue = u64::from(config.xdp.frames) * CHUNK_BYTES;
     let all_queues = queue * u64::from(queues);
+    let replies = Packets::BYTES * (workers as u64 + u64::from(queues));
     format!(
-        "memory: {} in all: {} in caches (answers {}, engine {}), {} in AF_XDP queues ({queues} of {})",
-        mebibytes(cache + engine + all_queues),
-        mebibytes(cache + engine),
+        "memory: {} in all: {} in caches (answers {}, engine {}, workers {}), {} in AF_XDP queues ({queues} of {})",
+        mebibytes(cache + engine + replies + all_queues),
+        mebibytes(cache + engine + replies),
         mebibytes(cache),
         mebibytes(engine),
+        mebibytes(replies),
         mebibytes(all_queues),
         mebibytes(queue),
     )
@@ -74,10 +77,15 @@ mod tests {
         let mut config = Config::default();
         config.cache.size_bytes = 8 << 20;
         config.xdp.frames = 8192;
+        let replies = mebibytes(4 * Packets::BYTES);
+        let all = mebibytes(4 * Packets::BYTES + (64 << 20));
+        let caches = mebibytes(4 * Packets::BYTES + (32 << 20));
         assert_eq!(
-            memory(&config, &engine, 2),
-            "memory: 64.0 MiB in all: 32.0 MiB in caches (answers 8.0 MiB, engine 24.0 MiB), \
-             32.0 MiB in AF_XDP queues (2 of 16.0 MiB)"
+            memory(&config, &engine, 2, 2),
+            format!(
+                "memory: {all} in all: {caches} in caches (answers 8.0 MiB, engine 24.0 MiB, workers {replies}), \
+                 32.0 MiB in AF_XDP queues (2 of 16.0 MiB)"
+            )
         );
     }
 }

@@ -23,11 +23,11 @@ impl RunningServer {
     /// # Errors
     /// See [`ReloadError`]; the old configuration goes on as it was.
     pub fn reload(&mut self) -> Result<Vec<&'static str>, ReloadError> {
-        self.reload_unless(&|| false)
+        self.reload_unless(&mut || false)
     }
 
     /// Reloads and logs how it went.
-    pub(super) fn reload_and_tell(&mut self, ending: &dyn Fn() -> bool) {
+    pub(super) fn reload_and_tell(&mut self, ending: &mut dyn FnMut() -> bool) {
         match self.reload_unless(ending) {
             Ok(restart) if restart.is_empty() => {
                 tracing::info!(
@@ -46,7 +46,7 @@ impl RunningServer {
 
     fn reload_unless(
         &mut self,
-        ending: &dyn Fn() -> bool,
+        ending: &mut dyn FnMut() -> bool,
     ) -> Result<Vec<&'static str>, ReloadError> {
         let Loaded {
             config,
@@ -90,7 +90,7 @@ impl RunningServer {
 
 fn await_engine(
     outcome: &Receiver<Result<(), sluicegate_engine::StartError>>,
-    ending: &dyn Fn() -> bool,
+    ending: &mut dyn FnMut() -> bool,
 ) -> Result<(), ReloadError> {
     loop {
         match outcome.recv_timeout(LOOK) {

@@ -86,7 +86,11 @@ impl RunningServer {
                 }
                 Some(Order::Reload) => {
                     manager::tell_reloading();
-                    self.reload_and_tell(&|| signals.is_stopping());
+                    // A new engine may take longer than the watchdog's patience.
+                    self.reload_and_tell(&mut || {
+                        keep_alive(watchdog.as_mut());
+                        signals.is_stopping()
+                    });
                     manager::tell_ready(&self.in_short());
                 }
                 None => {}
@@ -96,9 +100,7 @@ impl RunningServer {
                 self.stop();
                 return Ended::Broken;
             }
-            if let Some(watchdog) = &mut watchdog {
-                watchdog.keep_alive(Instant::now());
-            }
+            keep_alive(watchdog.as_mut());
             self.wait(&signals, watchdog.as_ref().map(Watchdog::next_due));
         }
     }
@@ -324,6 +326,12 @@ pub(super) fn tell_failures(changes: &Changes, wanted: &Wanted) {
         } else {
             tracing::warn!("{error}");
         }
+    }
+}
+
+fn keep_alive(watchdog: Option<&mut Watchdog>) {
+    if let Some(watchdog) = watchdog {
+        watchdog.keep_alive(Instant::now());
     }
 }
 

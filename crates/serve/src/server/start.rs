@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use nix::unistd::geteuid;
 use sluicegate_answer::Brain;
 use sluicegate_conf::{Config, TcpConfig};
 use sluicegate_engine::EngineOptions;
@@ -66,7 +67,7 @@ impl Server {
         let parts = start_workers(&shared, hub, gate, &config, workers)?;
         parts.apply(std::mem::take(&mut opened.changes));
         announce_addresses(&opened.listen, workers);
-        announce_memory(&config, parts.hub.summary(), parts.gate.queues());
+        announce_memory(&config, parts.hub.summary(), workers, parts.gate.queues());
         serve(options, config, shared, opened, parts)
     }
 }
@@ -88,8 +89,9 @@ impl Opened {
     /// Does everything that may need privileges, then ends them.
     fn open(options: &ServerOptions, config: &Config, workers: usize) -> Result<Self, StartError> {
         let user = config.username.as_ref().map(|name| name.value.as_str());
+        // Who is not root stays who they are: then it matters to nobody whether there is such a user.
         let user = user
-            .filter(|name| !name.is_empty())
+            .filter(|name| !name.is_empty() && geteuid().is_root())
             .map(User::find)
             .transpose()?;
         if let Some(directory) = &config.directory {
@@ -98,7 +100,7 @@ impl Opened {
         let mut listen = ListenSet::new(workers, Spread::choose(workers), Inherited::from_env());
         let wanted = wanted(config, &Machine::now());
         let changes = listen.update(&wanted.addresses, &transports(config));
-        listen.close_uninvited();
+        listen.tell_uninvited();
         let mut told_missing = Vec::new();
         tell_missing(&wanted, &mut told_missing);
         tell_failures(&changes, &wanted);

@@ -107,6 +107,14 @@ impl Pace {
         }
     }
 
+    /// Takes out of the queues what is not wanted any more; the others keep their order.
+    pub(super) fn retain(&mut self, wanted: impl Fn(Token) -> bool) {
+        for lane in &mut self.lanes {
+            lane.clean.retain(|token| wanted(*token));
+            lane.suspects.retain(|token| wanted(*token));
+        }
+    }
+
     /// Questions that wait for their turn; some may have been given up meanwhile.
     pub(super) fn queued(&self) -> usize {
         let lanes = self.lanes.iter();

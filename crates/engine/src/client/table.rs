@@ -313,6 +313,24 @@ impl<W> Table<W> {
         for token in forgotten {
             self.finish(token);
         }
+        self.forget_tokens();
+    }
+
+    /// Takes out of the queues the tokens of questions that have been given up. [`Table::send_next`] passes over
+    /// them, but while no engine serves, nothing is sent, and the queues would grow for ever. They are looked
+    /// through only when they hold more than there are questions.
+    fn forget_tokens(&mut self) {
+        if self.pace.queued() <= self.questions() {
+            return;
+        }
+        let slots = &self.slots;
+        self.pace.retain(|token| {
+            let (index, epoch) = token.parts();
+            let slot = slots.get(index as usize);
+            let slot = slot.filter(|slot| slot.epoch == epoch);
+            slot.and_then(|slot| slot.entry.as_ref())
+                .is_some_and(|entry| entry.engine.is_none())
+        });
     }
 
     /// Takes out every waiter.

@@ -119,6 +119,32 @@ fn a_question_that_never_reached_an_engine_goes_with_its_last_waiter() {
 }
 
 #[test]
+fn the_queue_does_not_grow_while_no_engine_serves() {
+    let (mut table, mut now) = (table(), Instant::now());
+    // Suspects too: one was with an engine that crashed.
+    new(table.ask(question(b'a'), 1, resolve(0), now));
+    send_all(&mut table, 1, now);
+    assert_eq!(table.lose_engine(1, Blame::Questions).again, 1);
+    for _ in 0..100 {
+        // What is asked halfway outlives the others' end.
+        new(table.ask(question(b'b'), 2, resolve(0), now));
+        new(table.ask(question(b'c'), 3, resolve(1), now + DEADLINE / 2));
+        now += DEADLINE;
+        table.expire(now, |_, _| ());
+        assert_eq!((table.questions(), table.queued()), (1, 1));
+        now += DEADLINE;
+        table.expire(now, |_, _| ());
+        assert_eq!((table.questions(), table.queued()), (0, 0));
+    }
+    // What is left in the queue still gets its turn, in order.
+    new(table.ask(question(b'd'), 4, resolve(1), now));
+    let later = now + DEADLINE / 2;
+    let left = [b'e', b'f'].map(|letter| new(table.ask(question(letter), 5, resolve(0), later)));
+    table.expire(now + DEADLINE, |_, waiters| assert_eq!(waiters, [4]));
+    assert_eq!(send_all(&mut table, 2, now + DEADLINE), left);
+}
+
+#[test]
 fn a_lost_engine_s_questions_are_sent_again_but_not_for_ever() {
     let (mut table, now) = (table(), Instant::now());
     let token = new(table.ask(question(b'a'), 1, resolve(0), now));

@@ -4,17 +4,26 @@ use std::path::PathBuf;
 
 /// The files that the resolver's part of a configuration names, as they were at one time: root hints, trust
 /// anchors, zone files, certificates. If one has changed, a reload must let the engine read it again.
+///
+/// Those of [`KEPT_BY_ENGINE`] are left out: libunbound itself writes them about once an hour, and other keys
+/// in them are noticed by the engine's client without a reload.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct NamedFiles(BTreeMap<PathBuf, Mark>);
 
 /// Inode, size in octets, time of change in seconds and nanoseconds.
 type Mark = (u64, u64, i64, i64);
 
+/// The option for files that the engine keeps up to date (RFC 5011).
+const KEPT_BY_ENGINE: &str = "auto-trust-anchor-file:";
+
 impl NamedFiles {
     /// Looks at every word of the text that is the absolute name of a file. (The configuration's own reader has
     /// made all names absolute.)
     pub(super) fn now(text: &str) -> Self {
-        let words = text.split(|c: char| c.is_whitespace() || c == '"');
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with(KEPT_BY_ENGINE));
+        let words = lines.flat_map(|line| line.split(|c: char| c.is_whitespace() || c == '"'));
         let files = words
             .filter(|word| word.starts_with('/'))
             .filter_map(|word| {
@@ -48,5 +57,23 @@ mod tests {
         assert_ne!(first, NamedFiles::now(&text));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(NamedFiles::now(&text), missing);
+    }
+
+    #[test]
+    fn what_the_engine_writes_itself_does_not_count() {
+        let path = std::env::temp_dir().join(format!("sluicegate-kept-{}", std::process::id()));
+        let named_by = |option| {
+            let text = format!("server:\n    {option}: \"{}\"\n", path.display());
+            NamedFiles::now(&text)
+        };
+        std::fs::write(&path, ". IN DS 20326 8 2 E06D").unwrap();
+        let (kept, read) = (
+            named_by("auto-trust-anchor-file"),
+            named_by("trust-anchor-file"),
+        );
+        std::fs::write(&path, ";;last_success: 1700000001").unwrap();
+        assert_eq!(named_by("auto-trust-anchor-file"), kept);
+        assert_ne!(named_by("trust-anchor-file"), read);
+        std::fs::remove_file(&path).unwrap();
     }
 }

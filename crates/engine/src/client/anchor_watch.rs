@@ -11,6 +11,8 @@ use crate::wire::KeepAnchors;
 pub(super) struct AnchorWatch {
     files: Vec<(PathBuf, Vec<KeyId>)>,
     next: Option<Instant>,
+    /// The last engine that was started because the keys had changed.
+    renewal: Option<u32>,
     /// An engine ended because it could not write one.
     unwritable: bool,
 }
@@ -53,6 +55,16 @@ impl AnchorWatch {
         known
             .filter_map(|(path, before)| Some((keys(path)?, before)))
             .any(|(now, before)| now != *before)
+    }
+
+    /// Takes note that an engine starts because the keys have changed.
+    pub(super) fn renew_by(&mut self, engine: u32) {
+        self.renewal = Some(engine);
+    }
+
+    /// Whether that is why this engine was started: no caller has asked for it.
+    pub(super) fn has_started(&self, engine: u32) -> bool {
+        self.renewal == Some(engine)
     }
 
     /// Takes note when an engine's last words are that it could not write a file: the next ones shall not try.

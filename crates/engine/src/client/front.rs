@@ -207,14 +207,8 @@ impl<W> Client<W> {
     /// # Errors
     /// [`StartError::Spawn`] when the process can't be started at all; the old one stays.
     pub fn begin_reconfigure(&mut self, conf_text: impl Into<String>) -> Result<(), StartError> {
-        let conf_text = conf_text.into();
-        if let Some((process, _)) = self.engines.candidate.take() {
-            self.engines.ending.push(process.kill());
-        }
-        let process = self.spawn(&conf_text)?;
-        self.engines.candidate = Some((process, conf_text));
+        self.start_candidate(conf_text.into())?;
         self.reconfigured = None;
-        self.set_timer(Instant::now());
         Ok(())
     }
 

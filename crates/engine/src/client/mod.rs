@@ -1,6 +1,7 @@
 //! The parent's side: starts the engine, asks it, keeps it alive.
 //!
-//! `front` is the [`Client`], `turn` takes its events, `supervise` keeps an engine alive, `restart` is the
+//! `front` is the [`Client`], `turn` takes its events, `supervise` keeps an engine alive, `candidate` is the one
+//! that is to take over, `restart` is the
 //! back-off, `timer` the clock that wakes the caller, `table` the questions in flight,
 //! `pace` when they may leave, `process` one engine
 //! process, `link` the socket of one of its threads, `log` its standard error, `bogus_log` what `val-log-level`
@@ -8,6 +9,7 @@
 
 mod anchor_watch;
 mod bogus_log;
+mod candidate;
 mod front;
 mod link;
 mod log;

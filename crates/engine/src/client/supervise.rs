@@ -41,7 +41,7 @@ impl<W> Client<W> {
         {
             self.options.conf_text = conf_text;
             self.watch.begin(&self.options.conf_text);
-            self.reconfigured = Some(Ok(()));
+            self.tell(id, Ok(()));
             self.restart.cancel();
             if let Some(old) = self.engines.serving.replace(process) {
                 self.table.stop_joining(old.id);
@@ -136,7 +136,7 @@ impl<W> Client<W> {
         if let Some((process, _)) = candidate {
             self.engines.ending.push(process.kill());
             self.reap_ended();
-            self.reconfigured = Some(Err(error));
+            self.tell(id, Err(error));
         } else {
             let why = error.to_string();
             self.lose(id, Loss::of_its_own(&why), now, on_answer);
@@ -267,17 +267,6 @@ impl<W> Client<W> {
             }
         }
         self.reap_ended();
-    }
-
-    fn renew_if_anchors_changed(&mut self, now: Instant) {
-        let busy = self.engines.candidate.is_some() || !self.is_ready();
-        if busy || !self.watch.has_changed(now, self.options.anchor_interval) {
-            return;
-        }
-        tracing::info!("the trust anchors have changed: a new engine takes over");
-        if let Err(error) = self.begin_reconfigure(self.options.conf_text.clone()) {
-            tracing::error!(%error, "can't start the engine process");
-        }
     }
 
     fn end_draining(&mut self, now: Instant) {

@@ -3,20 +3,24 @@
 //! `roll.example` was given two ECDSA P-256 keys (algorithm 13), which were thrown away after they had signed
 //! the key set before the rollover and during it. The tests switch the validator's calendar off.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use libtest_mimic::Trial;
-use sluicegate_engine::{ROOT_ANCHORS, Security};
+use sluicegate_engine::{EngineOptions, ROOT_ANCHORS, Security};
 
-use crate::rig::{Rig, options, question};
+use crate::rig::{Lines, Rig, options, question};
 use crate::trial;
 use crate::upstream::Upstream;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_rollover_is_followed", a_rollover_is_followed),
+        trial(
+            "an_engine_that_fails_after_a_rollover_is_told",
+            an_engine_that_fails_after_a_rollover_is_told,
+        ),
         trial(
             "a_missing_anchor_file_is_made",
             a_missing_anchor_file_is_made,
@@ -74,6 +78,10 @@ impl Site {
     }
 
     fn start(&self) -> Rig {
+        Rig::start(self.options())
+    }
+
+    fn options(&self) -> EngineOptions {
         let file = self.folder.join("root.key");
         let conf = format!(
             "server:\n  auto-trust-anchor-file: \"{}\"\n  val-override-date: -1\n  add-holddown: 1\n{}",
@@ -84,7 +92,18 @@ impl Site {
         options.threads = 2;
         options.anchor_interval = Duration::from_millis(200);
         options.heartbeat.interval = Duration::from_millis(100);
-        Rig::start(options)
+        options
+    }
+
+    /// Gives the zone another key and waits until it is trusted.
+    fn roll_over(&self, rig: &mut Rig) {
+        let valid = |text: &str| text.matches(";;state=2").count();
+        // Nobody has asked for anything.
+        rig.run_until("the first look", |_| valid(&self.file()) == 1);
+        let both = [NEW, OLD, BOTH_RRSIG_BY_OLD, BOTH_RRSIG_BY_NEW].map(bytes);
+        self.upstream.answer("roll.example", 48, &both);
+        rig.run_until("the pending key", |_| self.file().contains(";;state=1"));
+        rig.run_until("the trusted key", |_| valid(&self.file()) == 2);
     }
 }
 
@@ -97,18 +116,49 @@ impl Drop for Site {
 fn a_rollover_is_followed() {
     let site = Site::new("rollover", Some(OLD_DS));
     let mut rig = site.start();
-    let valid = |text: &str| text.matches(";;state=2").count();
-    // Nobody has asked for anything.
-    rig.run_until("the first look", |_| valid(&site.file()) == 1);
     let pid = rig.client.pid();
-    let both = [NEW, OLD, BOTH_RRSIG_BY_OLD, BOTH_RRSIG_BY_NEW].map(bytes);
-    site.upstream.answer("roll.example", 48, &both);
-    rig.run_until("the pending key", |_| site.file().contains(";;state=1"));
-    rig.run_until("the trusted key", |_| valid(&site.file()) == 2);
+    site.roll_over(&mut rig);
     // The other contexts get it from a new engine.
     rig.run_until("the new engine", |rig| rig.client.pid() != pid);
     assert_eq!(rig.client.stats().restarts, 0);
     assert_eq!(rig.resolve(&question("www.example")).rcode, 0);
+}
+
+fn an_engine_that_fails_after_a_rollover_is_told() {
+    let site = Site::new("failing", Some(OLD_DS));
+    let program = site.folder.join("program");
+    let link_to = |target: &Path| {
+        let _ = std::fs::remove_file(&program);
+        symlink(target, &program).unwrap();
+    };
+    let mut options = site.options();
+    let engine = std::mem::replace(&mut options.program, program.clone());
+    link_to(&engine);
+    let lines = Lines::default();
+    lines.logged_by(|| {
+        let mut rig = Rig::start(options);
+        let pid = rig.client.pid();
+        link_to(Path::new("/bin/false"));
+        site.roll_over(&mut rig);
+        rig.run_until("the warning", |_| {
+            lines.text().contains("new trust anchors did not")
+        });
+        // No caller has asked for that engine, none is told; the old one still serves.
+        assert!(rig.client.reconfigured().is_none());
+        assert_eq!(rig.resolve(&question("www.example")).rcode, 0);
+        assert_eq!((rig.client.pid(), rig.client.stats().restarts), (pid, 0));
+        // It is tried again.
+        link_to(&engine);
+        rig.run_until("the new engine", |rig| rig.client.pid() != pid);
+        assert!(rig.client.reconfigured().is_none());
+    });
+    let text = lines.text();
+    let warning = text.lines().find(|line| line.contains("did not get ready"));
+    let warning = warning.unwrap();
+    assert!(
+        warning.contains("WARN") && warning.contains("exit status: 1"),
+        "{warning}"
+    );
 }
 
 fn a_missing_anchor_file_is_made() {

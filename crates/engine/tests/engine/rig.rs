@@ -1,6 +1,7 @@
 //! A client with what it was told.
 
 use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -96,6 +97,37 @@ impl Rig {
         self.outcomes.clear();
         self.ask(question, 0).unwrap();
         self.outcome(0).unwrap()
+    }
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Takes what `run` logs on this thread.
+    pub(crate) fn logged_by(&self, run: impl FnOnce()) {
+        let writer = self.clone();
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(log, run);
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -3,12 +3,10 @@
 //! `signed.example` was signed once with an ECDSA P-256 key (algorithm 13) that was thrown away; its
 //! signatures hold in the years 2025 and 2026, and the tests set the validator's clock into them.
 
-use std::sync::{Arc, Mutex};
-
 use libtest_mimic::Trial;
 use sluicegate_engine::Security;
 
-use crate::rig::{Rig, contains, counts, options, question};
+use crate::rig::{Lines, Rig, contains, counts, options, question};
 use crate::trial;
 use crate::upstream::{Upstream, a_record};
 
@@ -109,18 +107,13 @@ fn each_reason_has_its_code() {
 
 fn bogus_answers_are_logged_as_val_log_level_says() {
     let lines = Lines::default();
-    let writer = lines.clone();
-    let log = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    tracing::subscriber::with_default(log, || {
+    lines.logged_by(|| {
         let (_upstream, mut rig) = rig(THEN);
         rig.resolve(&question("bad.signed.example"));
         rig.resolve(&question("www.signed.example"));
         assert_eq!(rig.client.stats().bogus, 1);
     });
-    let told = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let told = lines.text();
     let told: Vec<&str> = told
         .lines()
         .filter(|line| line.contains("validation failure"))
@@ -131,19 +124,4 @@ fn bogus_answers_are_logged_as_val_log_level_says() {
         "{told:?}"
     );
     assert!(told[0].contains("ede=6"), "{told:?}");
-}
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

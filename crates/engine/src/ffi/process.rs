@@ -1,6 +1,7 @@
 //! System calls that no safe crate wraps, or only for descriptors that are known to be open.
 
 use std::ffi::c_int;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 /// Closes every descriptor but standard input, output and error: what the server holds (AF_XDP sockets,
@@ -39,13 +40,30 @@ pub(crate) fn exit_at_once(code: c_int) -> ! {
 /// other end.
 ///
 /// That is how a service on a loopback port knows its own process from all others. Descriptors may be opened and
-/// closed by other threads meanwhile: they are only looked at.
+/// closed by other threads meanwhile: they are only looked at. Behind a long gap there are none, since a new one gets
+/// the lowest free number: so a stranger's connection costs no more than the descriptors that are open.
 pub(crate) fn holds_socket(own: SocketAddr, other: SocketAddr, limit: c_int) -> bool {
-    (0..limit).any(|number| {
-        socket_address(number, libc::getsockname) == Some(own)
-            && socket_address(number, libc::getpeername) == Some(other)
-    })
+    let mut gap = 0;
+    for number in 0..limit {
+        let found = socket_address(number, libc::getsockname);
+        if found == Some(own) && socket_address(number, libc::getpeername) == Some(other) {
+            return true;
+        }
+        let is_free = || io::Error::last_os_error().raw_os_error() == Some(libc::EBADF);
+        gap = if found.is_none() && is_free() {
+            gap + 1
+        } else {
+            0
+        };
+        if gap > LONGEST_GAP {
+            break;
+        }
+    }
+    false
 }
+
+/// Descriptors that may have been closed in a row since the highest was opened.
+const LONGEST_GAP: u32 = 4096;
 
 type AddressCall = unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int;
 

@@ -44,8 +44,10 @@ pub(crate) struct Settings {
     pub(crate) system_bundle: bool,
     /// `tls-use-sni`.
     pub(crate) sni: bool,
-    /// `pad-queries-block-size` in bytes; 1 without `pad-queries`.
-    pub(crate) padding_bytes: usize,
+    /// `pad-queries`.
+    pub(crate) pads: bool,
+    /// `pad-queries-block-size`.
+    pub(crate) block_bytes: usize,
     /// `tcp-reuse-timeout`: how long a connection is kept that nothing is asked on.
     pub(crate) idle_limit: Duration,
     /// `outgoing-interface`, those that are addresses.
@@ -188,10 +190,9 @@ impl Settings {
             }
             "tls-system-cert" => self.system_bundle = yes,
             "tls-use-sni" => self.sni = yes,
-            "pad-queries" if !yes => self.padding_bytes = 1,
-            "pad-queries" => self.padding_bytes = self.padding_bytes.max(DEFAULT_PADDING_BYTES),
-            "pad-queries-block-size" if self.padding_bytes > 1 => {
-                self.padding_bytes = entry.value.parse().unwrap_or(DEFAULT_PADDING_BYTES).max(1);
+            "pad-queries" => self.pads = yes,
+            "pad-queries-block-size" => {
+                self.block_bytes = entry.value.parse().unwrap_or(DEFAULT_PADDING_BYTES).max(1);
             }
             "tcp-reuse-timeout" => {
                 if let Ok(milliseconds) = entry.value.parse() {
@@ -204,6 +205,11 @@ impl Settings {
             "tls-upstream" => self.only_tls = yes,
             _ => {}
         }
+    }
+
+    /// Queries are padded to multiples of this.
+    pub(crate) fn padding_bytes(&self) -> usize {
+        if self.pads { self.block_bytes } else { 1 }
     }
 
     /// Whether this address may be asked.
@@ -225,7 +231,8 @@ impl Default for Settings {
             bundle: None,
             system_bundle: false,
             sni: true,
-            padding_bytes: DEFAULT_PADDING_BYTES,
+            pads: true,
+            block_bytes: DEFAULT_PADDING_BYTES,
             idle_limit: Duration::from_mins(1),
             sources: Vec::new(),
             ip4: true,
@@ -320,6 +327,18 @@ stub-zone: # line 10
         for wrong in ["tls:192.0.2.1", "tls:@853", "tls:", "tls:1.2.3.4@70000"] {
             let error = Plan::read(&format!("\n stub-addr: {wrong}\n")).unwrap_err();
             assert_eq!(error.line, 2, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_size_of_padding_may_stand_before_its_switch() {
+        for lines in [
+            ["pad-queries: yes", "pad-queries-block-size: 64"],
+            ["pad-queries-block-size: 64", "pad-queries: yes"],
+        ] {
+            let text = TEXT.replace("    do-ip6: no", &lines.join("\n"));
+            let plan = Plan::read(&text).unwrap().unwrap();
+            assert_eq!(plan.settings.padding_bytes(), 64, "{lines:?}");
         }
     }
 }

@@ -50,6 +50,8 @@ pub(super) enum Ended {
     NotOpened(String),
     /// It was open.
     Lost(String),
+    /// It was open, and for long nothing has come: the names may be slow, or the other end gone.
+    Unanswered,
 }
 
 impl Session {
@@ -180,7 +182,7 @@ impl Session {
             }
             pending.retain(|_, query| query.since.elapsed() < ANSWER_LIMIT);
             if silent >= ANSWER_LIMIT {
-                return Ended::Lost("queries are not answered".to_owned());
+                return Ended::Unanswered;
             }
         }
     }

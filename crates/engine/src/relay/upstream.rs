@@ -72,7 +72,7 @@ impl Upstream {
         let sources = settings.sources.iter();
         Self {
             places: Arc::new(Semaphore::new(MAX_QUERIES)),
-            padding_bytes: settings.padding_bytes,
+            padding_bytes: settings.padding_bytes(),
             idle_limit: settings.idle_limit,
             sources: sources
                 .map(|source| SocketAddr::new(*source, 0))
@@ -133,8 +133,14 @@ impl Upstream {
     fn choose(self: &Rc<Self>) -> Option<Rc<Session>> {
         let sessions = self.sessions.borrow();
         let count = sessions.len();
-        let sound = sessions.iter().filter(|session| !session.is_doubtful());
-        let least = sound.min_by_key(|session| session.load()).cloned();
+        let may_open = count < MAX_SESSIONS;
+        // When no other may be opened, a doubtful one is better than none: it may be names that are slow, not servers.
+        let usable = sessions
+            .iter()
+            .filter(|session| !may_open || !session.is_doubtful());
+        let least = usable
+            .min_by_key(|session| (session.is_doubtful(), session.load()))
+            .cloned();
         drop(sessions);
         if self.trouble.borrow().failures > MAX_BLIND_ATTEMPTS {
             if count == 0 && self.pause().is_zero() {
@@ -142,7 +148,6 @@ impl Upstream {
             }
             return least.filter(|session| session.is_open());
         }
-        let may_open = count < MAX_SESSIONS;
         match least {
             Some(session) if session.load() < BUSY || !may_open => Some(session),
             _ if may_open => Some(self.open()),
@@ -177,7 +182,7 @@ impl Upstream {
             self.log("debug", why);
         }
         let again = match ended {
-            Ended::Idle => true,
+            Ended::Idle | Ended::Unanswered => true,
             Ended::NotOpened(why) => {
                 self.fail(&why);
                 false

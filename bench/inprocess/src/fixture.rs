@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use sluicegate_answer::{
-    Brain, Context, Findings, Now, Policy, Prepared, Question, Request, Resolution, Security,
-    Transport, Verdict, answer, answer_prepared, fetch, prepare,
+    Brain, Context, Findings, Now, Packets, Policy, Prepared, Question, Repeated, Request,
+    Resolution, Security, Sighting, Transport, Verdict, answer, answer_and_learn, answer_known,
+    answer_prepared, fetch, prepare,
 };
 use sluicegate_conf::LoadOptions;
 use sluicegate_dns::Name;
@@ -113,6 +114,39 @@ impl Fixture {
         }
     }
 
+    /// As [`Fixture::whole`], by a worker that remembers whole replies.
+    #[inline]
+    pub fn remembered(&self, packets: &mut Packets, frame: &mut [u8], len: usize) -> usize {
+        let Ok(datagram) = Datagram::parse(&frame[..len]) else {
+            return 0;
+        };
+        let payload = datagram.payload();
+        let request = request(datagram.source(frame));
+        let context = self.context();
+        let sighting = packets.look(&context, &frame[payload.clone()]);
+        let buffer = &mut frame[payload.start..];
+        let verdict = match sighting {
+            Sighting::Known(ticket) => {
+                answer_known(&context, (packets, ticket), &request, buffer, payload.len())
+            }
+            Sighting::New => answer(&context, &request, buffer, payload.len()),
+            Sighting::Repeated(ticket) => {
+                let mut prepared = Prepared::empty();
+                prepare(&mut prepared, &self.brain.cache, &buffer[..payload.len()]);
+                let repeated = Repeated {
+                    prepared: &prepared,
+                    packets,
+                    ticket,
+                };
+                answer_and_learn(&context, repeated, &request, buffer, payload.len())
+            }
+        };
+        match verdict {
+            Verdict::Reply(len) => reply_in_place(frame, &datagram, len),
+            Verdict::Drop(_) | Verdict::Miss(_) => 0,
+        }
+    }
+
     /// As [`Fixture::whole`] for each of the frames, all of one length, the way a worker takes a batch: all are looked at
     /// and what they need is fetched from memory before the first is answered. How many got a reply.
     pub fn batch(&self, frames: &mut [Vec<u8>], len: usize, prepared: &mut [Prepared]) -> usize {
@@ -203,6 +237,22 @@ mod tests {
         buffer[..template.len()].copy_from_slice(&template);
         renumber(&mut buffer, 1000);
         assert_eq!(fixture.whole(&mut buffer, template.len()), 0);
+    }
+
+    #[test]
+    fn what_is_remembered_is_answered_as_at_first() {
+        let fixture = Fixture::new(1 << 20, 1000).unwrap();
+        let mut template = frame(&known(7));
+        let len = template.len();
+        template.resize(BUFFER_BYTES, 0);
+        let mut alone = template.clone();
+        let reply = fixture.whole(&mut alone, len);
+        let mut packets = Packets::new();
+        for _ in 0..4 {
+            let mut again = template.clone();
+            assert_eq!(fixture.remembered(&mut packets, &mut again, len), reply);
+            assert_eq!(again, alone);
+        }
     }
 
     #[test]

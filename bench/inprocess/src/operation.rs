@@ -1,7 +1,7 @@
 use std::hint::black_box;
 
 use anyhow::{Result, ensure};
-use sluicegate_answer::{Acl, Verdict};
+use sluicegate_answer::{Acl, Packets, Verdict};
 use sluicegate_conf::{AccessAction, AccessRule};
 use sluicegate_dns::{CompileOptions, Query, RenderOptions, Stored, compile, render};
 use sluicegate_packet::{Datagram, reply_in_place};
@@ -30,12 +30,14 @@ pub enum Operation {
     Render,
     /// `reply_in_place`.
     Headers,
-    /// From the query's frame to the reply's.
+    /// From the query's frame to the reply's, by way of the answer cache.
     Whole,
+    /// The same for a query that has come before, as the workers remember it.
+    Repeated,
 }
 
 /// Works on a buffer that begins with a frame of this length.
-type Step = Box<dyn Fn(&mut [u8], usize)>;
+type Step = Box<dyn FnMut(&mut [u8], usize)>;
 
 /// How many names the cache knows.
 const NAMES: u32 = 128;
@@ -43,7 +45,7 @@ const CACHE_BYTES: u64 = 128 << 10;
 
 impl Operation {
     /// All of them, [`Operation::Copy`] first.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Copy,
         Self::Datagram,
         Self::Parse,
@@ -54,6 +56,7 @@ impl Operation {
         Self::Render,
         Self::Headers,
         Self::Whole,
+        Self::Repeated,
     ];
 
     /// How it is called in results.
@@ -69,6 +72,7 @@ impl Operation {
             Self::Render => "render",
             Self::Headers => "headers",
             Self::Whole => "whole",
+            Self::Repeated => "repeated",
         }
     }
 
@@ -85,9 +89,11 @@ impl Operation {
     pub fn prepare(self, queries: usize) -> Result<Box<dyn FnMut()>> {
         let name = |at: usize| match self {
             Self::Local => local(at as u32 % LOCAL_NAMES),
+            // Two that share a slot would push each other out, in some processes and in others not.
+            Self::Repeated => known(1),
             _ => known(at as u32 % NAMES),
         };
-        let step = self.step(&frame(&name(1)))?;
+        let mut step = self.step(&frame(&name(1)))?;
         let templates: Vec<Vec<u8>> = (0..queries).map(|at| frame(&name(at))).collect();
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut next = 0;
@@ -132,7 +138,23 @@ impl Operation {
                     black_box(fixture.whole(buffer, len));
                 })
             }
+            Self::Repeated => Self::repeated(template)?,
         })
+    }
+
+    fn repeated(template: &[u8]) -> Result<Step> {
+        let fixture = Fixture::new(CACHE_BYTES, NAMES)?;
+        let mut packets = Packets::new();
+        let mut probe = template.to_vec();
+        probe.resize(BUFFER_BYTES, 0);
+        for _ in 0..3 {
+            probe[..template.len()].copy_from_slice(template);
+            let len = fixture.remembered(&mut packets, &mut probe, template.len());
+            ensure!(len > template.len(), "not a hit");
+        }
+        Ok(Box::new(move |buffer, len| {
+            black_box(fixture.remembered(&mut packets, buffer, len));
+        }))
     }
 
     fn answer(self, template: &[u8]) -> Result<Step> {

@@ -49,8 +49,9 @@ pub(super) fn in_process(results: &Results) -> String {
     }
     let mut text = "### Without a network\n\n\
         Instructions are counted by callgrind; nanoseconds are the least of nine rounds on one processor. A whole hit \
-        begins with the query's frame and ends with the reply's. It is that of a name's first\n\
-        sight: the workers' memory of whole replies (`answer::packets`), which serves repeated queries, is left out.\n\n| | |\n|---|--:|\n".to_owned();
+        begins with the query's frame and ends with the reply's.\n\
+        \"repeated\" is that of a query that has come before in the same octets, which the workers' memory of whole\n\
+        replies (`answer::packets`) serves; all others go by way of the answer cache.\n\n| | |\n|---|--:|\n".to_owned();
     for (name, value) in &results.in_process {
         let digits = usize::from(!name.starts_with("instructions"));
         let _ = writeln!(text, "| {name} | {} |", number(*value, digits));

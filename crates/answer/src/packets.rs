@@ -196,9 +196,7 @@ impl Slot {
     /// Whether all that the reply depends on is as it was.
     #[inline]
     fn holds(&self, context: &Context<'_>) -> bool {
-        let now = context.now.secs;
-        now < self.until
-            && now >= self.at
+        context.now.secs < self.until
             && self.policy == context.policy.generation
             && context.cache.sequence(self.place) == Some(self.sequence)
     }

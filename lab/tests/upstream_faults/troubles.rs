@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use sluicegate_lab::scene::{PATIENCE, Scene};
 use sluicegate_lab::upstream::Knobs;
 
-use crate::load::{StopAtEnd, ask, is_answer, keep_asking};
+use crate::load::{StopAtEnd, Tally, ask, is_answer, keep_asking};
 
 /// Of two upstreams one says nothing: after the first questions nobody waits for it any more.
 pub(crate) fn a_dead_upstream_is_gone_round() -> Result<()> {
@@ -52,18 +52,7 @@ pub(crate) fn a_slow_upstream_is_not_asked_twice() -> Result<()> {
         delay: Duration::from_millis(400),
         ..Knobs::default()
     });
-    let stop = AtomicBool::new(false);
-    let tally = thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            keep_asking(&scene, RATE, &stop, |number| {
-                format!("s{number}.slow.example")
-            })
-        });
-        let stopping = StopAtEnd(&stop);
-        thread::sleep(Duration::from_secs(2));
-        drop(stopping);
-        load.join().expect("no panic")
-    })?;
+    let tally = two_seconds(&scene, RATE, |number| format!("s{number}.slow.example"))?;
     let asked = scene.upstream.counts().udp;
     ensure!(
         tally.good == tally.sent && tally.sent > 100,
@@ -85,18 +74,7 @@ pub(crate) fn a_lossy_upstream_costs_few_answers() -> Result<()> {
         loss_percent: 25,
         ..Knobs::default()
     });
-    let stop = AtomicBool::new(false);
-    let tally = thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            keep_asking(&scene, RATE, &stop, |number| {
-                format!("l{number}.lossy.example")
-            })
-        });
-        let stopping = StopAtEnd(&stop);
-        thread::sleep(Duration::from_secs(2));
-        drop(stopping);
-        load.join().expect("no panic")
-    })?;
+    let tally = two_seconds(&scene, RATE, |number| format!("l{number}.lossy.example"))?;
     let asked = scene.upstream.counts().udp;
     // All of five attempts are lost once in a thousand times.
     ensure!(
@@ -205,4 +183,16 @@ pub(crate) fn a_flood_of_forged_answers_is_ignored() -> Result<()> {
         );
     }
     server.expect_sum("engine.", "restarts", 0)
+}
+
+/// What becomes of the questions of two seconds.
+fn two_seconds(scene: &Scene, rate: u32, name: impl Fn(u16) -> String + Sync) -> Result<Tally> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let load = scope.spawn(|| keep_asking(scene, rate, &stop, &name));
+        let stopping = StopAtEnd(&stop);
+        thread::sleep(Duration::from_secs(2));
+        drop(stopping);
+        load.join().expect("no panic")
+    })
 }

@@ -2,9 +2,9 @@
 //
 // Steers DNS queries into AF_XDP sockets; everything else goes on through the kernel.
 //
-// What is taken: Ethernet to this interface's own MAC address, up to two VLAN tags, IPv4 without options
-// and fragments or IPv6 without extension headers, UDP whose lengths agree, from an address that may be
-// answered, to a (VLAN, address, port) in `listen`, with a complete DNS header that says "query". Such a
+// What is taken: Ethernet with up to two VLAN tags, IPv4 without options and fragments or IPv6 without extension
+// headers, UDP whose lengths agree, from an address that may be answered, to a (VLAN, address, port) in `listen` and
+// to the MAC address of the interface that has that address, with a complete DNS header that says "query". Such a
 // frame is redirected to the XSKMAP slot of the queue it came in on, if that queue is enabled.
 // Whatever misses, in whatever doubt: XDP_PASS, counted by its reason.
 //
@@ -75,8 +75,7 @@ enum exit {
 
 // The interface this program is attached to. One entry.
 struct link {
-	__u16 mac[3];          // as on the wire
-	__u16 max_frame_bytes; // host order; larger frames do not fit a UMEM frame and stay with the kernel
+	__u32 max_frame_bytes; // larger frames do not fit a UMEM frame and stay with the kernel
 	__u32 ready;           // 0 until user space has filled in the rest
 };
 
@@ -87,6 +86,13 @@ struct listen_key {
 	__u16 vlan_outer;  // VLAN identifier in host order; 0: no tag
 	__u16 vlan_inner;
 	__u16 reserved;    // 0
+};
+
+// The interface that has the address of a `listen_key`: this one, or one above it (a VLAN, a bridge, a bond).
+struct owner {
+	__u16 mac[3]; // as on the wire; frames to another one are not for us
+	__u16 reserved;
+	__u32 reply_ifindex; // the interface that a reply's route must leave by; 0: no matter
 };
 
 struct {
@@ -100,7 +106,7 @@ struct {
 	NUMBER(type, BPF_MAP_TYPE_HASH);
 	NUMBER(max_entries, MAX_LISTEN);
 	TYPE(key, struct listen_key);
-	TYPE(value, __u32);
+	TYPE(value, struct owner);
 } listen SEC(".maps");
 
 // Directed broadcast addresses of the interface's IPv4 prefixes, network order: no source of a query.
@@ -194,6 +200,7 @@ struct dns {
 // A frame on its way through the checks.
 struct packet {
 	struct xdp_md *ctx;
+	struct ethernet *ethernet;
 	void *end;          // one past the frame's last byte
 	__u32 rest_bytes;   // frame length from the header now looked at
 	struct listen_key key;
@@ -229,10 +236,17 @@ INLINE int source_ipv6_ok(const struct ipv6 *ip)
 	return !(s[0] == d[0] && s[1] == d[1] && s[2] == d[2] && s[3] == d[3]);
 }
 
+INLINE int is_to(const struct ethernet *eth, const struct owner *owner)
+{
+	return eth->destination[0] == owner->mac[0] && eth->destination[1] == owner->mac[1] &&
+	       eth->destination[2] == owner->mac[2];
+}
+
 INLINE enum exit steer_udp(struct packet *p, struct udp *udp, __u32 ip_payload_bytes)
 {
 	struct dns *dns = (void *)(udp + 1);
 	__u32 queue = p->ctx->rx_queue_index;
+	struct owner *owner;
 	__u32 *enabled;
 
 	if ((void *)(udp + 1) > p->end || NET16(udp->length) != ip_payload_bytes)
@@ -240,8 +254,11 @@ INLINE enum exit steer_udp(struct packet *p, struct udp *udp, __u32 ip_payload_b
 	if (udp->source == 0)
 		return EXIT_SOURCE_PORT;
 	p->key.port = udp->destination;
-	if (!bpf_map_lookup_elem(&listen, &p->key))
+	owner = bpf_map_lookup_elem(&listen, &p->key);
+	if (!owner)
 		return EXIT_NOT_LISTENING;
+	if (!is_to(p->ethernet, owner))
+		return EXIT_OTHER_MAC;
 	if (ip_payload_bytes < sizeof(*udp) + sizeof(*dns) || (void *)(dns + 1) > p->end)
 		return EXIT_DNS_SHORT;
 	if (dns->flags & 0x80)
@@ -323,11 +340,6 @@ INLINE __u16 vlan_id(struct packet *p, struct vlan_tag *tag)
 	return NET16(tag->control) & VLAN_ID_MASK;
 }
 
-INLINE int is_own_mac(const __u16 *mac, const struct link *own)
-{
-	return mac[0] == own->mac[0] && mac[1] == own->mac[1] && mac[2] == own->mac[2];
-}
-
 INLINE enum exit steer_ethernet(struct packet *p, struct ethernet *eth)
 {
 	struct vlan_tag *outer = (void *)(eth + 1), *inner = outer + 1;
@@ -340,11 +352,13 @@ INLINE enum exit steer_ethernet(struct packet *p, struct ethernet *eth)
 		return EXIT_ETHERNET_SHORT;
 	if (p->rest_bytes > own->max_frame_bytes)
 		return EXIT_OVERSIZE;
-	if (!is_own_mac(eth->destination, own))
+	// Groups' traffic is much of what an idle interface gets: it need not be looked at.
+	if (*(__u8 *)eth->destination & 1)
 		return EXIT_OTHER_MAC;
 	// The reply goes there: it must not be a group.
 	if (*(__u8 *)eth->source & 1)
 		return EXIT_SOURCE_MAC;
+	p->ethernet = eth;
 	p->rest_bytes -= sizeof(*eth);
 	if (!is_tpid(eth->ethertype))
 		return steer_ip(p, eth + 1, eth->ethertype);

@@ -32,7 +32,7 @@ exits! {
     EthernetShort => "pass.ethernet-short",
     /// Longer than a UMEM frame can hold.
     Oversize => "pass.oversize",
-    /// Not to the interface's own MAC address: broadcast, multicast, or somebody else's.
+    /// To a group's MAC address, or to a listed place but not to the MAC address of its [`Owner`](crate::Owner).
     OtherMac => "pass.other-mac",
     /// From a group address.
     SourceMac => "pass.source-mac",

@@ -3,25 +3,46 @@ use std::net::{IpAddr, SocketAddr};
 /// What the program must know of the interface it is attached to: `struct link`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The interface's own MAC address.
-    pub mac: [u8; 6],
     /// The longest frame, from the Ethernet header on, that the queues' frames can hold.
-    pub max_frame_bytes: u16,
+    pub max_frame_bytes: u32,
 }
 
 impl Link {
     /// Size of the map's value.
-    pub const BYTES: usize = 12;
+    pub const BYTES: usize = 8;
     /// The value before anything is known: everything is passed.
     pub const NOT_READY: [u8; Self::BYTES] = [0; Self::BYTES];
 
-    /// The map's value, which makes the program ready: bytes 0-5 the MAC address, 6-7 the longest frame,
-    /// 8-11 the number 1.
+    /// The map's value, which makes the program ready: bytes 0-3 the longest frame, 4-7 the number 1.
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..4].copy_from_slice(&self.max_frame_bytes.to_ne_bytes());
+        bytes[4..].copy_from_slice(&1u32.to_ne_bytes());
+        bytes
+    }
+}
+
+/// The interface that has the address of a [`ListenKey`]: `struct owner`.
+///
+/// It is the one that the program is attached to, or one above it: a VLAN, a bridge, a bond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Its MAC address: a frame to another one is not for us.
+    pub mac: [u8; 6],
+    /// The index of the interface that the route of a reply must leave by, else the kernel takes the query;
+    /// 0: routes don't matter.
+    pub reply_ifindex: u32,
+}
+
+impl Owner {
+    /// Size of the map's value.
+    pub const BYTES: usize = 12;
+
+    /// The map's value: bytes 0-5 the MAC address, 6-7 zero, 8-11 the index.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[..6].copy_from_slice(&self.mac);
-        bytes[6..8].copy_from_slice(&self.max_frame_bytes.to_ne_bytes());
-        bytes[8..].copy_from_slice(&1u32.to_ne_bytes());
+        bytes[8..].copy_from_slice(&self.reply_ifindex.to_ne_bytes());
         bytes
     }
 }
@@ -97,14 +118,23 @@ mod tests {
     #[test]
     fn link_bytes() {
         let bytes = Link {
-            mac: [2, 0, 0, 0, 0, 9],
             max_frame_bytes: 1792,
         }
         .to_bytes();
-        assert_eq!(bytes[..6], [2, 0, 0, 0, 0, 9]);
-        assert_eq!(bytes[6..8], 1792u16.to_ne_bytes());
-        assert_eq!(bytes[8..], 1u32.to_ne_bytes());
+        assert_eq!(bytes[..4], 1792u32.to_ne_bytes());
+        assert_eq!(bytes[4..], 1u32.to_ne_bytes());
         assert_ne!(bytes, Link::NOT_READY);
+    }
+
+    #[test]
+    fn owner_bytes() {
+        let bytes = Owner {
+            mac: [2, 0, 0, 0, 0, 9],
+            reply_ifindex: 7,
+        }
+        .to_bytes();
+        assert_eq!(bytes[..8], [2, 0, 0, 0, 0, 9, 0, 0]);
+        assert_eq!(bytes[8..], 7u32.to_ne_bytes());
     }
 
     /// The sizes and bounds in the C source are the ones said here.

@@ -3,7 +3,7 @@
 //! | map | type | key | value |
 //! |---|---|---|---|
 //! | [`MAP_LINK`] | array of 1 | 0 | [`Link`] |
-//! | [`MAP_LISTEN`] | hash of [`MAX_LISTEN`] | [`ListenKey`] | `u32`, any |
+//! | [`MAP_LISTEN`] | hash of [`MAX_LISTEN`] | [`ListenKey`] | [`Owner`] |
 //! | [`MAP_BROADCAST`] | hash of [`MAX_BROADCAST`] | 4 bytes, IPv4 address as on the wire | `u32`, any |
 //! | [`MAP_QUEUES`] | array of [`MAX_QUEUES`] | RX queue | `u32`, 1: enabled |
 //! | [`MAP_XSKS`] | XSKMAP of [`MAX_QUEUES`] | RX queue | socket |
@@ -18,7 +18,7 @@ mod exit;
 mod layout;
 
 pub use exit::Exit;
-pub use layout::{Link, ListenKey, Vlans};
+pub use layout::{Link, ListenKey, Owner, Vlans};
 
 /// The compiled object, an ELF file aligned to 8 bytes (parsers read words from it in place).
 pub static STEER: &[u8] = &OBJECT.0;

@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The interface's own MAC address in the table.
 pub(crate) const OWN_MAC: [u8; 6] = [0x02, 0x53, 0x4c, 0x55, 0x49, 0x43];
+/// That of another interface of this host, which has the addresses of VLAN 300.
+pub(crate) const BRIDGE_MAC: [u8; 6] = [0x02, 0x62, 0x72, 0x69, 0x64, 0x67];
 /// The client's.
 pub(crate) const CLIENT_MAC: [u8; 6] = [0x02, 0x63, 0x6c, 0x69, 0x65, 0x6e];
 /// TPID of a customer tag.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use sluicegate_bpf::Exit;
 
-use crate::frame::{CLIENT_MAC, Frame, TPID_8021AD, TPID_8021Q, query, v4, v6};
+use crate::frame::{BRIDGE_MAC, CLIENT_MAC, Frame, TPID_8021AD, TPID_8021Q, query, v4, v6};
 
 /// The longest frame that the table's interface takes.
 pub(crate) const MAX_FRAME_BYTES: usize = 1792;
@@ -218,6 +218,18 @@ fn link() -> Vec<Row> {
             &v4().with(|f| f.destination_mac[0] ^= 4),
         ),
         row(
+            "link: to the MAC of another interface of this host",
+            Exit::OtherMac,
+            &v4().with(to(BRIDGE_MAC)),
+        ),
+        row(
+            "link: somebody else's query to somebody else",
+            Exit::NotListening,
+            &v4()
+                .with(to(CLIENT_MAC))
+                .ip4(|ip| ip.destination = [192, 0, 2, 77].into()),
+        ),
+        row(
             "link: from a group MAC",
             Exit::SourceMac,
             &v4().with(from_group),
@@ -287,6 +299,16 @@ fn vlan() -> Vec<Row> {
             "vlan: 802.1Q twice",
             Redirected,
             &tags(v4(), &[(q, 100), (q, 200)]),
+        ),
+        row(
+            "vlan: to the MAC of the interface that has the address",
+            Redirected,
+            &tags(v4().with(|f| f.destination_mac = BRIDGE_MAC), &[(q, 300)]),
+        ),
+        row(
+            "vlan: to the MAC of the interface below it",
+            Exit::OtherMac,
+            &tags(v4(), &[(q, 300)]),
         ),
         row(
             "vlan: with padding",

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::Xdp;
 use aya::{Ebpf, TestRun, TestRunOptions};
-use sluicegate_bpf::{self as bpf, Exit, Link, ListenKey, Vlans};
+use sluicegate_bpf::{self as bpf, Exit, Link, ListenKey, Owner, Vlans};
 
-use crate::frame::OWN_MAC;
+use crate::frame::{BRIDGE_MAC, OWN_MAC};
 use crate::rows::{MAX_FRAME_BYTES, State};
 
 /// What the program returned; numbers of `enum xdp_action` in linux/bpf.h.
@@ -62,8 +62,7 @@ impl Steer {
     /// Brings the maps into a state.
     pub(crate) fn enter(&mut self, state: State) -> Result<()> {
         let own = Link {
-            mac: OWN_MAC,
-            max_frame_bytes: MAX_FRAME_BYTES as u16,
+            max_frame_bytes: MAX_FRAME_BYTES as u32,
         };
         let own = if state == State::NotReady {
             Link::NOT_READY
@@ -139,7 +138,7 @@ pub(crate) fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
 }
 
 fn listen(ebpf: &mut Ebpf) -> Result<()> {
-    let mut listen: HashMap<_, [u8; ListenKey::BYTES], u32> =
+    let mut listen: HashMap<_, [u8; ListenKey::BYTES], [u8; Owner::BYTES]> =
         map(ebpf, bpf::MAP_LISTEN)?.try_into()?;
     for (local, outer, inner) in [
         ("192.0.2.1:53", 0, 0),
@@ -151,12 +150,17 @@ fn listen(ebpf: &mut Ebpf) -> Result<()> {
         ("[2001:db8::1]:53", 5, 0),
         ("192.0.2.1:53", 100, 200),
         ("[2001:db8::1]:53", 100, 200),
+        ("192.0.2.1:53", 300, 0),
     ] {
         let key = ListenKey {
             local: local.parse()?,
             vlans: Vlans { outer, inner },
         };
-        listen.insert(key.to_bytes(), 0, 0)?;
+        let owner = Owner {
+            mac: if outer == 300 { BRIDGE_MAC } else { OWN_MAC },
+            reply_ifindex: 0,
+        };
+        listen.insert(key.to_bytes(), owner.to_bytes(), 0)?;
     }
     let mut broadcast: HashMap<_, [u8; 4], u32> = map(ebpf, bpf::MAP_BROADCAST)?.try_into()?;
     broadcast.insert([192, 0, 2, 255], 0, 0)?;

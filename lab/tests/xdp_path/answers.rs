@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aya::maps::{HashMap, Map, MapData};
-use sluicegate_bpf::{ListenKey, Vlans};
+use sluicegate_bpf::{ListenKey, Owner, Vlans};
 use sluicegate_lab::peers;
 use sluicegate_lab::server::Server;
 use sluicegate_lab::upstream::Upstream;
@@ -169,6 +169,10 @@ pub(crate) fn tagged() -> Result<()> {
     let site = Site::joined(1)?;
     let server = site.start()?;
     let mut listen = listen_map(&site)?;
+    let owner = Owner {
+        mac: site.eth0().mac()?,
+        reply_ifindex: 0,
+    };
     for address in [SERVER4, SERVER6] {
         let key = ListenKey {
             local: SocketAddr::new(address.parse()?, 53),
@@ -177,7 +181,7 @@ pub(crate) fn tagged() -> Result<()> {
                 inner: 200,
             },
         };
-        listen.insert(key.to_bytes(), 1, 0)?;
+        listen.insert(key.to_bytes(), owner.to_bytes(), 0)?;
     }
     ask_tagged(&site, &server, (CLIENT4, SERVER4), Path::Xdp)?;
     ask_tagged(&site, &server, (CLIENT6, SERVER6), Path::Xdp)?;
@@ -258,8 +262,10 @@ fn ask_tagged(site: &Site, server: &Server, (from, to): (&str, &str), path: Path
 const TPID_8021Q: u16 = 0x8100;
 const TPID_8021AD: u16 = 0x88a8;
 
+type ListenMap = HashMap<MapData, [u8; ListenKey::BYTES], [u8; Owner::BYTES]>;
+
 /// The map of what is listened on, of the program that is on the server's interface.
-fn listen_map(site: &Site) -> Result<HashMap<MapData, [u8; ListenKey::BYTES], u32>> {
+fn listen_map(site: &Site) -> Result<ListenMap> {
     let id = site
         .eth0()
         .xdp_program()?

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use sluicegate_bpf::{ListenKey, Vlans};
+use sluicegate_bpf::{ListenKey, Owner, Vlans};
 use sluicegate_xsk::nic::{Address, Link, NicError, addresses, links};
 
 use super::Reason;
@@ -11,8 +11,8 @@ use super::Reason;
 pub(super) struct Target {
     /// The interface.
     pub(super) link: Link,
-    /// What its program is to take.
-    pub(super) listen: BTreeSet<ListenKey>,
+    /// What its program is to take, and the interface that has the address: this one or one above it.
+    pub(super) listen: BTreeMap<ListenKey, Owner>,
     /// Directed broadcast addresses of its prefixes.
     pub(super) broadcast: BTreeSet<Ipv4Addr>,
     /// Longest IP packet that a reply may be: the least MTU of the interface and of the VLANs on it.
@@ -62,7 +62,7 @@ pub(super) fn targets(
         let (base, vlans) = below(link, &by_index).unwrap_or((link, Vlans::default()));
         let target = targets.entry(base.index).or_insert_with(|| Target {
             link: base.clone(),
-            listen: BTreeSet::new(),
+            listen: BTreeMap::new(),
             broadcast: BTreeSet::new(),
             mtu_bytes: base.mtu_bytes,
             named: false,
@@ -70,13 +70,23 @@ pub(super) fn targets(
         });
         for listen in heard {
             let local = SocketAddr::new(address.ip, listen.port());
-            target.listen.insert(ListenKey { local, vlans });
+            // Without a MAC address there is nothing that a program could take.
+            if let Some(owner) = owner(link) {
+                target.listen.insert(ListenKey { local, vlans }, owner);
+            }
             target.named |= !listen.ip().is_unspecified();
         }
         target.broadcast.extend(broadcast(address));
         target.mtu_bytes = target.mtu_bytes.min(link.mtu_bytes);
     }
     targets
+}
+
+fn owner(link: &Link) -> Option<Owner> {
+    link.mac.map(|mac| Owner {
+        mac,
+        reply_ifindex: 0,
+    })
 }
 
 /// Whether an interface's address is listened on. A listen address with a scope is that interface's alone:
@@ -194,6 +204,10 @@ mod tests {
         }
     }
 
+    fn keys(target: &Target) -> BTreeSet<ListenKey> {
+        target.listen.keys().copied().collect()
+    }
+
     #[test]
     fn wildcard_stands_for_every_address_of_its_family() {
         let links = [link(2, "eth0", None), link(3, "eth1", None)];
@@ -204,8 +218,8 @@ mod tests {
         ];
         let targets = targets(&links, &addresses, &["0.0.0.0:53".parse().unwrap()]);
         assert_eq!(targets.len(), 2);
-        assert_eq!(targets[&2].listen, [key("192.0.2.1:53", 0, 0)].into());
-        assert_eq!(targets[&3].listen, [key("198.51.100.1:53", 0, 0)].into());
+        assert_eq!(keys(&targets[&2]), [key("192.0.2.1:53", 0, 0)].into());
+        assert_eq!(keys(&targets[&3]), [key("198.51.100.1:53", 0, 0)].into());
         assert_eq!(
             targets[&3].broadcast,
             ["198.51.100.127".parse().unwrap()].into()
@@ -244,7 +258,7 @@ mod tests {
         let addresses = [address(2, "fe80::1/64"), address(3, "fe80::1/64")];
         let targets = targets(&links, &addresses, &["[fe80::1%3]:53".parse().unwrap()]);
         assert_eq!(targets.keys().copied().collect::<Vec<_>>(), [3]);
-        assert_eq!(targets[&3].listen, [key("[fe80::1]:53", 0, 0)].into());
+        assert_eq!(keys(&targets[&3]), [key("[fe80::1]:53", 0, 0)].into());
     }
 
     #[test]
@@ -258,7 +272,7 @@ mod tests {
         let targets = targets(&links, &addresses, &["0.0.0.0:53".parse().unwrap()]);
         assert_eq!(targets.len(), 1);
         assert_eq!(
-            targets[&2].listen,
+            keys(&targets[&2]),
             [key("192.0.2.1:53", 100, 0), key("192.0.2.2:53", 100, 200)].into()
         );
         assert_eq!(targets[&2].mtu_bytes, 1496);

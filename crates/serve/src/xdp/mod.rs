@@ -8,7 +8,7 @@
 //!
 //! Starting an interface, on the best rung that holds (zero-copy, copy, generic):
 //! load the program, all queues disabled; attach it by a `bpf_link`; each worker opens its queue on its own
-//! thread; fill in the interface's MAC address; enable the queues. A rung that attaches in the same way as the
+//! thread; fill in what is listened on; enable the queues. A rung that attaches in the same way as the
 //! one before goes on with its program.
 //!
 //! Ending one: disable the queues; wait for the last batch; each worker answers what it has, then empties its

@@ -1,6 +1,6 @@
 use std::net::Ipv4Addr;
 
-use sluicegate_bpf::{self as bpf, Exit, ListenKey};
+use sluicegate_bpf::{self as bpf, Exit};
 use sluicegate_xsk::nic::Nic;
 use sluicegate_xsk::prog::{
     AttachError, AttachMode, AttachedLink, LoadError, LoadOptions, Map, MapError, Program, XskMap,
@@ -72,13 +72,16 @@ impl Steering {
     /// # Errors
     /// The kernel's; some queues may be enabled.
     pub(super) fn open(&self, target: &Target, queues: u32) -> Result<(), MapError> {
-        for key in &target.listen {
-            self.listen.set(&key.to_bytes(), &PRESENT)?;
+        for (key, owner) in &target.listen {
+            self.listen.set(&key.to_bytes(), &owner.to_bytes())?;
         }
         for address in &target.broadcast {
             self.broadcast.set(&address.octets(), &PRESENT)?;
         }
-        self.set_link(target)?;
+        let link = bpf::Link {
+            max_frame_bytes: super::opening::MAX_FRAME_BYTES,
+        };
+        self.link.set(&ONLY, &link.to_bytes())?;
         (0..queues).try_for_each(|queue| self.queues.set(&queue.to_ne_bytes(), &ON))
     }
 
@@ -95,14 +98,15 @@ impl Steering {
     /// # Errors
     /// The kernel's, such as a full map; part of it may be done.
     pub(super) fn follow(&self, before: &Target, now: &Target) -> Result<(), MapError> {
-        if before.link.mac != now.link.mac {
-            self.set_link(now)?;
+        for key in before.listen.keys() {
+            if !now.listen.contains_key(key) {
+                self.listen.remove(&key.to_bytes())?;
+            }
         }
-        for key in before.listen.difference(&now.listen) {
-            self.listen.remove(&key.to_bytes())?;
-        }
-        for key in now.listen.difference(&before.listen) {
-            self.listen.set(&ListenKey::to_bytes(*key), &PRESENT)?;
+        for (key, owner) in &now.listen {
+            if before.listen.get(key) != Some(owner) {
+                self.listen.set(&key.to_bytes(), &owner.to_bytes())?;
+            }
         }
         for address in before.broadcast.difference(&now.broadcast) {
             self.broadcast.remove(&Ipv4Addr::octets(address))?;
@@ -121,17 +125,5 @@ impl Steering {
                 .ok()
         };
         Exit::ALL.iter().map(count).collect()
-    }
-
-    fn set_link(&self, target: &Target) -> Result<(), MapError> {
-        let bytes = match target.link.mac {
-            Some(mac) => bpf::Link {
-                mac,
-                max_frame_bytes: super::opening::MAX_FRAME_BYTES as u16,
-            }
-            .to_bytes(),
-            None => bpf::Link::NOT_READY,
-        };
-        self.link.set(&ONLY, &bytes)
     }
 }

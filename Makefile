@@ -2,9 +2,10 @@
 
 NEXTEST_VERSION := 0.9.143
 DENY_VERSION    := 0.20.2
+DEB_VERSION     := 3.8.0
 LOOM            := RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
 
-.PHONY: run world deps build test check lint deny loom doctest gate gate-accept bench fuzz help
+.PHONY: run world deps build deb test check lint deny loom doctest gate gate-accept bench fuzz help
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -27,6 +28,9 @@ deps: ## the Debian packages that building and testing need (root), and the peer
 build: ## the server, optimised: target/release/sluicegate
 	@scripts/deps.sh build
 	@cargo build --release --package sluicegate
+
+deb: build ## a Debian package: target/debian/sluicegate_VERSION_ARCHITECTURE.deb
+	@scripts/deb.sh $(DEB_VERSION)
 
 test: ## every test that can run here; what can't says why and counts as skipped
 	@scripts/deps.sh test

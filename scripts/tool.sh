@@ -2,9 +2,10 @@
 # Prints the path of a cargo tool. The machine's own one will do if its version is the wanted one but for the last
 # number; else it is built into a private folder.
 #
-#   scripts/tool.sh NAME VERSION
+#   scripts/tool.sh NAME VERSION [OPTION-OF-CARGO-INSTALL...]
 set -euo pipefail
 name=$1 version=$2
+shift 2
 tools=${SLUICEGATE_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/sluicegate/tools}
 found=
 if command -v "$name" >/dev/null; then
@@ -16,6 +17,6 @@ elif [ -x "$tools/$name-$version/bin/$name" ]; then
     echo "$tools/$name-$version/bin/$name"
 else
     echo "tool: building $name $version into $tools (once, some minutes)" >&2
-    cargo install --quiet --locked --root "$tools/$name-$version" --version "$version" "$name" >&2
+    cargo install --quiet --locked --root "$tools/$name-$version" --version "$version" "$@" "$name" >&2
     echo "$tools/$name-$version/bin/$name"
 fi

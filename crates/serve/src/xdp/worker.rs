@@ -51,7 +51,7 @@ pub(super) struct Control {
 
 /// The longest sleep of an idle worker. A deleted interface wakes nobody, so this bounds how late it is
 /// noticed when rtnetlink says nothing.
-const IDLE: Duration = Duration::from_millis(100);
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Busy turns after which the clock is read, for the statistics.
 const TURNS_PER_CLOCK: u32 = 64;

@@ -83,7 +83,7 @@ pub struct Woken {
 }
 
 /// The longest that a wait lasts: a socket whose interface is gone wakes nobody.
-const IDLE_LIMIT: Duration = Duration::from_millis(100);
+const IDLE_LIMIT: Duration = Duration::from_secs(1);
 /// The longest that a wait lasts while packets wait in the TX ring.
 const IDLE_LIMIT_TX: Duration = Duration::from_millis(1);
 /// Turns without a packet after which the socket is asked whether it is still bound: some workers never wait.

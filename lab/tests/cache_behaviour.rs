@@ -148,12 +148,6 @@ fn popular_answers_are_refreshed_before_they_end() -> Result<()> {
         for path in Path::ALL {
             let answer = ask(&scene, path, name)?;
             ensure!(answer.message.rcode() == rcode::NOERROR);
-            ensure!(
-                answer.took < Duration::from_millis(290),
-                "a client waited for {:?}, {:?} after the first",
-                answer.took,
-                start.elapsed()
-            );
         }
         sleep(Duration::from_millis(20));
     }
@@ -165,6 +159,8 @@ fn popular_answers_are_refreshed_before_they_end() -> Result<()> {
     let stats = server.stats()?;
     ensure!(stats.get("engine.refresh.fresh") == Some(&1), "{stats:?}");
     ensure!(stats.get("total.num.prefetch") >= Some(&1), "{stats:?}");
+    // Nobody waited but the first.
+    ensure!(stats.get("total.num.cachemiss") == Some(&1), "{stats:?}");
     Ok(())
 }
 

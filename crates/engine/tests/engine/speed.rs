@@ -44,7 +44,9 @@ fn a_lone_miss_waits_for_no_millisecond() {
         "lone miss: best tenth {:?}, median {:?}; the upstream asked directly: {:?}, {:?}",
         misses[30], misses[150], directs[30], directs[150]
     );
-    assert!(misses[30] < Duration::from_millis(1), "{:?}", misses[30]);
+    // Where waking up alone takes long, that is what the way there and back takes too.
+    let limit = Duration::from_millis(1).max(4 * directs[30]);
+    assert!(misses[30] < limit, "{:?} of {limit:?}", misses[30]);
 }
 
 fn ask_directly(socket: &UdpSocket, number: u16) {

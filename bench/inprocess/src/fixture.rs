@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use sluicegate_answer::{
-    Brain, Context, Findings, Now, Packets, Policy, Prepared, Question, Repeated, Request,
-    Resolution, Security, Sighting, Transport, Verdict, answer, answer_and_learn, answer_known,
-    answer_prepared, fetch, prepare,
+    Brain, Context, FETCH_AHEAD, Findings, Now, Packets, Policy, Prepared, Question, Repeated,
+    Request, Resolution, Security, Sighting, Transport, Verdict, answer, answer_and_learn,
+    answer_known, answer_prepared, fetch, prepare,
 };
 use sluicegate_conf::LoadOptions;
 use sluicegate_dns::Name;
@@ -132,7 +132,7 @@ impl Fixture {
             Sighting::New => answer(&context, &request, buffer, payload.len()),
             Sighting::Repeated(ticket) => {
                 let mut prepared = Prepared::empty();
-                prepare(&mut prepared, &self.brain.cache, &buffer[..payload.len()]);
+                prepare(&mut prepared, &context, &buffer[..payload.len()]);
                 let repeated = Repeated {
                     prepared: &prepared,
                     packets,
@@ -150,22 +150,29 @@ impl Fixture {
     /// As [`Fixture::whole`] for each of the frames, all of one length, the way a worker takes a batch: all are looked at
     /// and what they need is fetched from memory before the first is answered. How many got a reply.
     pub fn batch(&self, frames: &mut [Vec<u8>], len: usize, prepared: &mut [Prepared]) -> usize {
+        let context = self.context();
         let mut datagrams = [None; MAX_BATCH];
         for ((frame, prepared), datagram) in frames.iter().zip(&mut *prepared).zip(&mut datagrams) {
             if let Ok(parsed) = Datagram::parse(&frame[..len]) {
-                prepare(prepared, &self.brain.cache, &frame[parsed.payload()]);
+                prepare(prepared, &context, &frame[parsed.payload()]);
                 *datagram = Some(parsed);
             }
         }
-        fetch(&self.brain.cache, prepared[..frames.len()].iter());
+        let prepared = &prepared[..frames.len()];
+        for prepared in prepared.iter().take(FETCH_AHEAD) {
+            fetch(prepared, &context);
+        }
         let mut replies = 0;
-        for ((frame, prepared), datagram) in frames.iter_mut().zip(&*prepared).zip(&datagrams) {
+        for (number, (frame, datagram)) in frames.iter_mut().zip(&datagrams).enumerate() {
+            if let Some(later) = prepared.get(number + FETCH_AHEAD) {
+                fetch(later, &context);
+            }
+            let prepared = &prepared[number];
             let Some(datagram) = datagram else { continue };
             let payload = datagram.payload();
             let request = request(datagram.source(frame));
             let buffer = &mut frame[payload.start..];
-            let verdict =
-                answer_prepared(&self.context(), prepared, &request, buffer, payload.len());
+            let verdict = answer_prepared(&context, prepared, &request, buffer, payload.len());
             if let Verdict::Reply(len) = verdict {
                 reply_in_place(frame, datagram, len);
                 replies += 1;

@@ -8,7 +8,7 @@ use sluicegate_dns::{
 use sluicegate_telemetry::{Counter, DropReason};
 
 use crate::alias::Alias;
-use crate::local::LocalAnswer;
+use crate::local::{LocalAnswer, LocalPlace};
 use crate::{Context, Request, Transport};
 
 /// What becomes of a query.
@@ -87,14 +87,14 @@ impl<'a> Exchange<'a> {
 
     /// Whether no rule but those of the cache has a say in the answer to this query, if RD is set.
     #[inline]
-    pub(crate) fn is_plain(&self, query: &Query, buf: &[u8]) -> bool {
+    pub(crate) fn is_plain(&self, query: &Query, place: Option<LocalPlace>, buf: &[u8]) -> bool {
         self.action == AccessAction::Allow
             && query.qclass == class::IN
             && query.qtype < FIRST_META
             && query.qtype != rtype::OPT
             && self.request.client.port() != 0
             && has_room(query, buf)
-            && self.context.policy.local.is_elsewhere(query)
+            && place.is_none()
     }
 
     /// Answers from CHAOS and local data, or says under which name to go on.
@@ -102,6 +102,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn local(
         &self,
         query: &Query,
+        place: Option<LocalPlace>,
         buf: &mut [u8],
     ) -> ControlFlow<Decision<'a>, Option<Alias<'a>>> {
         let policy = self.context.policy;
@@ -109,7 +110,8 @@ impl<'a> Exchange<'a> {
             return ControlFlow::Break(self.local_reply(stored, query, buf));
         }
         let name = query.name.as_bytes();
-        ControlFlow::Break(match policy.local.find(name, query.qtype, query.qclass) {
+        let question = [query.qtype, query.qclass];
+        ControlFlow::Break(match policy.local.find(name, question, place) {
             LocalAnswer::None => return ControlFlow::Continue(None),
             LocalAnswer::Alias(alias) if alias.fits(&query.name) => {
                 return ControlFlow::Continue(Some(alias));
@@ -133,7 +135,7 @@ impl<'a> Exchange<'a> {
             .context
             .policy
             .local
-            .find(name, query.qtype, query.qclass)
+            .find(name, [query.qtype, query.qclass], None)
         {
             LocalAnswer::Alias(alias) => Some(alias),
             _ => None,

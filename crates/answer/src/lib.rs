@@ -36,6 +36,8 @@ mod pipeline;
 #[cfg(not(loom))]
 mod policy;
 #[cfg(not(loom))]
+mod prefetch;
+#[cfg(not(loom))]
 mod refresh;
 #[cfg(not(loom))]
 mod request;
@@ -53,8 +55,8 @@ mod exports {
     pub use crate::local::{LocalError, RdataError, RecordError};
     pub use crate::packets::{Packets, Repeated, Sighting, Ticket};
     pub use crate::pipeline::{
-        Context, Fallback, Prepared, answer, answer_and_learn, answer_known, answer_prepared, fail,
-        fetch, finish, prepare,
+        Context, FETCH_AHEAD, Fallback, Prepared, answer, answer_and_learn, answer_known,
+        answer_prepared, fail, fetch, finish, prepare,
     };
     pub use crate::policy::{Brain, Policy, PolicyError};
     pub use crate::refresh::Refresh;

@@ -10,6 +10,7 @@ use crate::alias::Alias;
 use crate::cache::{Cache, Hit, Key, Place, Sought, Variant};
 use crate::exchange::{Decision, Exchange, Found, has_room};
 use crate::failure::Unresolved;
+use crate::local::LocalPlace;
 use crate::packets::{Grounds, Packets, Repeated, Ticket};
 use crate::resolution::Told;
 use crate::stale::{Asked, Remains};
@@ -37,6 +38,8 @@ pub struct Prepared {
     /// Why it is none.
     error: Option<QueryError>,
     place: Option<Place>,
+    /// Where in the local data; `None`: the name is not local.
+    local: Option<LocalPlace>,
 }
 
 impl Prepared {
@@ -51,16 +54,20 @@ impl Prepared {
             query: Query::empty(),
             error: None,
             place: None,
+            local: None,
         }
     }
 
     #[inline]
-    fn read(&mut self, cache: &Cache, msg: &[u8]) {
-        (self.error, self.place) = (None, None);
+    fn read(&mut self, context: &Context<'_>, msg: &[u8]) {
+        (self.error, self.place, self.local) = (None, None, None);
         if let Err(error) = self.query.read(msg) {
             self.error = Some(error);
-        } else if let Some(key) = key(&self.query.name, &self.query) {
-            self.place = Some(cache.place(&key));
+            return;
+        }
+        self.local = context.policy.local.place(&self.query);
+        if let Some(key) = key(&self.query.name, &self.query) {
+            self.place = Some(context.cache.place(&key));
         }
     }
 
@@ -73,25 +80,31 @@ impl Prepared {
     }
 }
 
-/// Reads a message into `prepared`, whatever that held. A batch is prepared as a whole, then [`fetch`]ed, before
-/// its first message is answered.
+/// How many messages ahead of the one that is answered [`fetch`] is to be called: memory takes about as long as they do.
+pub const FETCH_AHEAD: usize = 8;
+
+/// Reads a message into `prepared`, whatever that held. A batch is prepared as a whole, before its first message is
+/// answered, and answered from what it was prepared for.
+///
+/// Asks memory for what says where the answer stands.
 #[inline]
-pub fn prepare(prepared: &mut Prepared, cache: &Cache, msg: &[u8]) {
-    prepared.read(cache, msg);
+pub fn prepare(prepared: &mut Prepared, context: &Context<'_>, msg: &[u8]) {
+    prepared.read(context, msg);
+    match (prepared.local, prepared.place) {
+        (Some(place), _) => context.policy.local.touch(place),
+        (None, Some(place)) => context.cache.touch(place),
+        (None, None) => {}
+    }
 }
 
-/// Fetches from memory what the answers to a batch of prepared messages need.
-///
-/// The fetches of all messages overlap. They would not if each message were fetched for when it is read: the
-/// processor looks only some hundreds of instructions ahead.
+/// Asks memory for the answer to a prepared message, which is answered soon; see [`FETCH_AHEAD`].
 #[inline]
-pub fn fetch<'p>(cache: &Cache, batch: impl Iterator<Item = &'p Prepared> + Clone) {
-    let places = batch.filter_map(|prepared| prepared.place);
-    let headers = places
-        .clone()
-        .fold(0, |all, place| all ^ cache.touch(place));
-    let entries = places.fold(headers, |all, place| all ^ cache.touch_entry(place));
-    std::hint::black_box(entries);
+pub fn fetch(prepared: &Prepared, context: &Context<'_>) {
+    match (prepared.local, prepared.place) {
+        (Some(place), _) => context.policy.local.touch_entry(place),
+        (None, Some(place)) => context.cache.touch_entry(place),
+        (None, None) => {}
+    }
 }
 
 /// Decides what becomes of the message in `buf[..query_len]`, and writes the reply, if it is known, over it.
@@ -108,7 +121,7 @@ pub fn answer(
     let query_len = query_len.min(buf.len());
     // Read where it stays: it is too large to be handed around without a cost.
     let mut prepared = Prepared::empty();
-    prepared.read(context.cache, &buf[..query_len]);
+    prepared.read(context, &buf[..query_len]);
     answer_prepared(context, &prepared, request, buf, query_len)
 }
 
@@ -244,7 +257,8 @@ fn plain_hit_and(
     watch: impl FnOnce(Found<'_>, u32, &[u8]),
 ) -> Option<usize> {
     let query = &prepared.query;
-    let plain = prepared.error.is_none() && query.rd && exchange.is_plain(query, buf);
+    let plain =
+        prepared.error.is_none() && query.rd && exchange.is_plain(query, prepared.local, buf);
     let place = prepared.place.filter(|_| plain)?;
     let key = key(&query.name, query)?;
     look_up(exchange, key, place, query, |found, left_secs| {
@@ -266,7 +280,7 @@ fn decide_at_length<'a>(
         ControlFlow::Continue(query) => query,
         ControlFlow::Break(decision) => return decision,
     };
-    let alias = match exchange.local(query, buf) {
+    let alias = match exchange.local(query, prepared.local, buf) {
         ControlFlow::Continue(alias) => alias,
         ControlFlow::Break(decision) => return decision,
     };

@@ -53,7 +53,7 @@ impl Worker {
             return (verdict, buf);
         }
         let mut prepared = Prepared::empty();
-        prepare(&mut prepared, context.cache, &msg);
+        prepare(&mut prepared, context, &msg);
         let verdict = match sighting {
             Sighting::Repeated(ticket) => {
                 let repeated = Repeated {

@@ -68,7 +68,8 @@ impl<'a> Moment<'a> {
     pub(crate) fn look(&self, query: &[u8], looked: &mut Looked) {
         looked.sound = false;
         let prepared = &mut looked.prepared;
-        let look = || prepare(prepared, &self.shared.brain.cache, query);
+        let context = self.context();
+        let look = || prepare(prepared, &context, query);
         looked.sound = catch_unwind(AssertUnwindSafe(look)).is_ok();
     }
 
@@ -78,12 +79,9 @@ impl<'a> Moment<'a> {
         catch_unwind(AssertUnwindSafe(|| packets.look(&context, query))).unwrap_or(Sighting::New)
     }
 
-    /// Fetches from memory what the answers to these queries need, before the first of them is decided.
-    pub(crate) fn fetch<'l>(&self, batch: impl Iterator<Item = &'l Looked> + Clone) {
-        fetch(
-            &self.shared.brain.cache,
-            batch.map(|looked| &looked.prepared),
-        );
+    /// Asks memory for the answer to a query that is decided soon.
+    pub(crate) fn fetch(&self, looked: &Looked) {
+        fetch(&looked.prepared, &self.context());
     }
 
     /// Asks the brain about the query in `buf[..query_len]`, which has not changed since it was looked at.

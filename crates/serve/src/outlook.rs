@@ -1,5 +1,5 @@
 use sluicegate_answer::{
-    Packets, Repeated, Request, Sighting, Verdict, answer_and_learn, answer_known,
+    FETCH_AHEAD, Packets, Repeated, Request, Sighting, Verdict, answer_and_learn, answer_known,
 };
 
 use crate::decide::{Looked, Moment};
@@ -10,6 +10,8 @@ use crate::decide::{Looked, Moment};
 /// each is [decided](Outlook::decide).
 pub(crate) struct Outlook<const N: usize> {
     queries: Box<[Seen; N]>,
+    /// How many of them there are.
+    count: usize,
     packets: Packets,
 }
 
@@ -31,6 +33,7 @@ impl<const N: usize> Outlook<N> {
     pub(crate) fn new() -> Self {
         Self {
             queries: Box::new([const { Seen::NOTHING }; N]),
+            count: 0,
             packets: Packets::new(),
         }
     }
@@ -44,15 +47,23 @@ impl<const N: usize> Outlook<N> {
         }
     }
 
-    /// Fetches from memory what the answers to the first `count` queries need.
-    pub(crate) fn fetch(&self, moment: &Moment<'_>, count: usize) {
+    /// All `count` queries were looked at: asks memory for what the answers to the first of them need.
+    pub(crate) fn fetch(&mut self, moment: &Moment<'_>, count: usize) {
+        self.count = count;
         if count < 2 {
             return; // it is fetched when it is decided, just as soon
         }
-        let unknown = self.queries[..count]
-            .iter()
-            .filter(|seen| !matches!(seen.sighting, Sighting::Known(_)));
-        moment.fetch(unknown.map(|seen| &seen.looked));
+        for number in 0..count.min(FETCH_AHEAD) {
+            self.fetch_one(moment, number);
+        }
+    }
+
+    fn fetch_one(&self, moment: &Moment<'_>, number: usize) {
+        if let Some(seen) = self.queries[..self.count].get(number)
+            && !matches!(seen.sighting, Sighting::Known(_))
+        {
+            moment.fetch(&seen.looked);
+        }
     }
 
     /// Decides the query in `buf[..query_len]`, which has not changed since it was looked at.
@@ -63,6 +74,7 @@ impl<const N: usize> Outlook<N> {
         request: &Request,
         (buf, query_len): (&mut [u8], usize),
     ) -> Verdict {
+        self.fetch_one(moment, number + FETCH_AHEAD);
         let Seen { sighting, looked } = &self.queries[number];
         match *sighting {
             Sighting::Known(ticket) => moment.ask(|context| {

@@ -192,12 +192,20 @@ const IDENT_MASK: u64 = !(0xffff | 0xf << VARIANTS_SHIFT);
 /// The bytes of a name or an answer as words, little-endian, the last padded with zeros.
 #[inline]
 pub(super) fn words_of(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
-    let (whole, rest) = bytes.as_chunks::<8>();
-    let last = (!rest.is_empty()).then(|| last_word(bytes, rest.len()));
+    let (whole, last) = split_words(bytes);
     whole
         .iter()
         .map(|chunk| u64::from_le_bytes(*chunk))
         .chain(last)
+}
+
+/// The same in two parts, for where a loop over both would cost more than what is done with each word: those that are
+/// whole, as bytes, and the padded one.
+#[inline]
+pub(super) fn split_words(bytes: &[u8]) -> (&[[u8; 8]], Option<u64>) {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let last = (!rest.is_empty()).then(|| last_word(bytes, rest.len()));
+    (whole, last)
 }
 
 /// Whether a name stands at the start of these words.

@@ -1,6 +1,6 @@
 use std::hash::{BuildHasher, RandomState};
 
-use super::entry::{Key, words_of};
+use super::entry::{Key, split_words};
 
 /// A hash of keys, with secrets of its own: who does not know them cannot choose names that meet in one set.
 ///
@@ -25,10 +25,11 @@ impl KeyHasher {
     pub(super) fn hash(self, key: &Key<'_>) -> u64 {
         // The length is in the first word, so that the zeros behind the last one say nothing.
         let mut state = self.mix(self.start, key.ident());
-        for word in words_of(key.name()) {
-            state = self.mix(state, word);
+        let (whole, last) = split_words(key.name());
+        for word in whole {
+            state = self.mix(state, u64::from_le_bytes(*word));
         }
-        state
+        last.map_or(state, |word| self.mix(state, word))
     }
 
     #[inline]

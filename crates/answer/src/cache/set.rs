@@ -1,5 +1,6 @@
 use super::entry::{Key, Prefix, Variant, stands_in};
 use super::lanes::holding;
+use super::prefetch::prefetch;
 use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_read, end_read};
 
 /// One set: a header of 16 words and a log of entries, oldest first.
@@ -55,22 +56,22 @@ impl<'m, const W: usize> Set<'m, W> {
         begin_read(&self.0[SEQUENCE])
     }
 
-    /// Starts fetching the header into the cache; the value says nothing.
+    /// Starts fetching the header into the processor's cache.
     #[inline]
-    pub(super) fn touch(self) -> u64 {
-        self.0[FIRST_TAG].load(Relaxed) ^ self.0[FIRST_OFFSET].load(Relaxed)
+    pub(super) fn touch(self) {
+        prefetch(self.0, 0);
+        prefetch(self.0, LINE_WORDS);
     }
 
-    /// Starts fetching the first entry with this tag; the value says nothing.
+    /// Starts fetching the first entry with this tag.
     #[inline]
-    pub(super) fn touch_entry(self, tag: u16) -> u64 {
+    pub(super) fn touch_entry(self, tag: u16) {
         let lanes = self.lanes(tag);
-        if lanes == 0 {
-            return 0;
+        if lanes != 0 {
+            let start = self.start(lanes.trailing_zeros() as usize);
+            prefetch(self.0, start);
+            prefetch(self.0, start + LINE_WORDS);
         }
-        let start = self.start(lanes.trailing_zeros() as usize);
-        let word = |at: usize| self.0.get(at).map_or(0, |word| word.load(Relaxed));
-        word(start) ^ word(start + LINE_WORDS)
     }
 
     /// The lanes with this tag.

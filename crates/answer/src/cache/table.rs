@@ -114,27 +114,26 @@ impl Cache {
 
     /// The sequence number of the set in which a small answer at this place stands. As long as it stays the same,
     /// so does all that stands there. `None`: a writer is at work, or the cache has no sets.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a few instructions, less than a call")]
+    #[inline(always)]
     pub fn sequence(&self, place: Place) -> Option<u64> {
         self.small.get(place.index(self.small.len()))?.sequence()
     }
 
-    /// Starts to fetch what a look-up at this place reads first. The value means nothing; feed it to
-    /// [`std::hint::black_box`], so that the loads are not optimised away.
+    /// Starts to fetch what a look-up at this place reads first.
     #[inline]
-    pub fn touch(&self, place: Place) -> u64 {
-        self.small
-            .get(place.index(self.small.len()))
-            .map_or(0, Set::touch)
+    pub fn touch(&self, place: Place) {
+        if let Some(set) = self.small.get(place.index(self.small.len())) {
+            set.touch();
+        }
     }
 
-    /// Starts to fetch what a look-up at this place reads next, once what [`Cache::touch`] asked for is there. The
-    /// value means nothing, as that of [`Cache::touch`].
+    /// Starts to fetch what a look-up at this place reads next. Waits for what [`Cache::touch`] asked for.
     #[inline]
-    pub fn touch_entry(&self, place: Place) -> u64 {
-        self.small
-            .get(place.index(self.small.len()))
-            .map_or(0, |set| set.touch_entry(place.tag()))
+    pub fn touch_entry(&self, place: Place) {
+        if let Some(set) = self.small.get(place.index(self.small.len())) {
+            set.touch_entry(place.tag());
+        }
     }
 
     /// Looks for a live answer and copies it to `scratch`, which should have [`Cache::SCRATCH_BYTES`].

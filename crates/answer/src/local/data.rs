@@ -2,7 +2,7 @@ use sluicegate_conf::{At, Config, LocalZoneType};
 use sluicegate_dns::{Query, class, rcode, rtype};
 
 use super::store::null_answer;
-use super::tree::{Found, Tree, Zone};
+use super::tree::{Found, LocalPlace, Tree, Zone};
 use super::zones::{LocalError, Zones};
 use crate::alias::Alias;
 
@@ -39,7 +39,7 @@ impl LocalZones {
         let mut trees: Vec<_> = zones
             .zones
             .into_iter()
-            .map(|(class, zones)| (class, Tree::build(class, zones)))
+            .map(|(class, zones)| (class, Tree::build(class, &zones)))
             .collect();
         trees.sort_by_key(|(class, _)| (*class != class::IN, *class));
         let null =
@@ -47,24 +47,52 @@ impl LocalZones {
         (Self { trees, null }, errors)
     }
 
-    /// Whether nothing of class IN is local at the name of this query, as far as can be seen at a glance.
+    /// Where the answer to this query would be; `None` if nothing of class IN is local at its name, as far as can be seen
+    /// at a glance.
     #[inline]
-    pub(crate) fn is_elsewhere(&self, query: &Query) -> bool {
-        match self.trees.first() {
-            Some((class::IN, tree)) => {
-                tree.is_elsewhere(query.name.as_bytes(), query.last_labels_at)
-            }
-            _ => true,
+    pub(crate) fn place(&self, query: &Query) -> Option<LocalPlace> {
+        self.internet()?
+            .place(query.name.as_bytes(), query.last_labels_at)
+    }
+
+    /// Asks memory for what a look-up at this place reads first.
+    #[inline]
+    pub(crate) fn touch(&self, place: LocalPlace) {
+        if let Some(tree) = self.internet() {
+            tree.touch(place);
         }
     }
 
-    /// The local answer for a question; `name` is the lower-cased wire form.
+    /// Asks memory for what a look-up at this place reads next. Waits for what [`LocalZones::touch`] asked for.
     #[inline]
-    pub(crate) fn find(&self, name: &[u8], qtype: u16, qclass: u16) -> LocalAnswer<'_> {
-        let Some((_, tree)) = self.trees.iter().find(|(class, _)| *class == qclass) else {
+    pub(crate) fn touch_entry(&self, place: LocalPlace) {
+        if let Some(tree) = self.internet() {
+            tree.touch_entry(place);
+        }
+    }
+
+    /// The names of class IN.
+    #[inline]
+    fn internet(&self) -> Option<&Tree> {
+        match self.trees.first() {
+            Some((class::IN, tree)) => Some(tree),
+            _ => None,
+        }
+    }
+
+    /// The local answer for a question; `name` is the lower-cased wire form, `place` what [`LocalZones::place`] says of it:
+    /// without that, it only takes longer.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        name: &[u8],
+        [qtype, qclass]: [u16; 2],
+        place: Option<LocalPlace>,
+    ) -> LocalAnswer<'_> {
+        let Some((class, tree)) = self.trees.iter().find(|(class, _)| *class == qclass) else {
             return LocalAnswer::None;
         };
-        match tree.find(name, qtype) {
+        match tree.find(name, qtype, place.filter(|_| *class == class::IN)) {
             Some(found) => self.decide(tree, &found, qtype),
             None => LocalAnswer::None,
         }
@@ -96,10 +124,10 @@ impl LocalZones {
                     ttl_secs: *ttl_secs,
                     target,
                 }),
-                _ => LocalAnswer::Records(tree.stored(answer)),
+                _ => LocalAnswer::Records(answer),
             };
         }
-        let negative = |code| negative(tree, zone, code);
+        let negative = |code| negative(zone, code);
         match zone.kind {
             Kind::Deny | Kind::AlwaysDeny | Kind::InformDeny => LocalAnswer::Drop,
             Kind::Refuse | Kind::AlwaysRefuse => LocalAnswer::Empty(rcode::REFUSED),
@@ -131,14 +159,14 @@ impl LocalZones {
     }
 }
 
-fn negative<'a>(tree: &'a Tree, zone: &Zone, code: u16) -> LocalAnswer<'a> {
-    match zone.negative {
+fn negative(zone: &Zone, code: u16) -> LocalAnswer<'_> {
+    match &zone.negative {
         Some([nodata, nxdomain]) => LocalAnswer::Negative {
-            stored: tree.stored(if code == rcode::NXDOMAIN {
+            stored: if code == rcode::NXDOMAIN {
                 nxdomain
             } else {
                 nodata
-            }),
+            },
             apex_len: zone.apex_len,
         },
         None => LocalAnswer::Empty(code),

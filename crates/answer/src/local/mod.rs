@@ -2,6 +2,7 @@
 
 mod data;
 mod defaults;
+mod entries;
 mod glance;
 mod location;
 mod name;
@@ -14,4 +15,5 @@ mod zones;
 pub(crate) use data::{LocalAnswer, LocalZones};
 pub use rdata::RdataError;
 pub use record::RecordError;
+pub(crate) use tree::LocalPlace;
 pub use zones::LocalError;

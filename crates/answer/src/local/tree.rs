@@ -5,62 +5,36 @@ use foldhash::quality::{FixedState, RandomState};
 use sluicegate_conf::LocalZoneType;
 use sluicegate_dns::{rcode, rtype};
 
+use super::entries::{Entries, Entry, EntryRef, Head};
 use super::glance::Glance;
-use super::name::ancestry;
+use super::name::{ancestry, parent};
 use super::store::{negative_answer, rrset_answer};
 use super::zones::{NameMap, Rrset, Zone as ZonePlan};
+use crate::prefetch::prefetch;
 
 /// All local names of one class, for look-up.
 ///
-/// A hash table holds every zone, every local name, and every name above one of them. A look-up walks
-/// from the root down, label by label, and ends at the first name that is not in the table; so it costs
-/// one probe for each label that the name shares with local names, and one more, however many there are.
+/// A hash table leads to every zone, every local name, and every name above one of them. A name that is there costs two
+/// reads of memory, one after the other, however many there are: its slot, and its entry with its answers. For one that
+/// is not, the way from the root down is walked, label by label, to the first that is not in the table.
 #[derive(Debug)]
 pub(super) struct Tree {
-    class: u16,
     root_hash: u64,
     hasher: FixedState,
-    /// Power of two; at most half full. Hash and node number plus one; 0 is free.
+    /// Power of two; at most half full. Hash and entry; 0 is free.
     slots: Box<[(u32, u32)]>,
     glance: Glance,
-    nodes: Vec<Node>,
-    /// The nodes' names, one after the other.
-    names: Vec<u8>,
-    rrsets: Vec<RrsetRef>,
-    /// Data that stands at a zone's top but in the zone above: DS.
-    above: HashMap<u32, RrsetRange>,
+    entries: Entries,
+    root: EntryRef,
+    /// Data that stands at a zone's top but in the zone above, DS: by the zone's number plus one.
+    above: HashMap<u32, EntryRef>,
     zones: Vec<Zone>,
-    /// Stored answers, each behind its length.
-    answers: Vec<u8>,
 }
 
-/// One name.
-#[derive(Debug, Default)]
-struct Node {
-    name_start: u32,
-    name_len: u8,
-    /// Whether the name exists in its zone, with or without data of its own.
-    exists: bool,
-    /// The number of the zone whose apex it is, plus one.
-    zone: u32,
-    data: RrsetRange,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct RrsetRange {
-    start: u32,
-    count: u16,
-}
-
+/// Where a name's entry is to be found, if it has one: what a batch computes first, so that the memory is on its way when
+/// it is asked.
 #[derive(Clone, Copy, Debug)]
-struct RrsetRef {
-    rtype: u16,
-    answer: AnswerRef,
-}
-
-/// Where a stored answer begins in `answers`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AnswerRef(u32);
+pub(crate) struct LocalPlace(u64);
 
 /// One zone, for answering.
 #[derive(Debug)]
@@ -68,232 +42,192 @@ pub(super) struct Zone {
     pub(super) kind: LocalZoneType,
     pub(super) apex_len: u8,
     /// Negative answers with the zone's SOA record: without data, and without the name.
-    pub(super) negative: Option<[AnswerRef; 2]>,
+    pub(super) negative: Option<[Box<[u8]>; 2]>,
     /// For redirect zones with a CNAME: TTL and target in wire form.
     pub(super) alias: Option<(u32, Box<[u8]>)>,
-    apex: u32,
+    apex: EntryRef,
 }
 
 /// What was found for a name.
 pub(super) struct Found<'a> {
     pub(super) zone: &'a Zone,
     /// The name's own data in that zone; `None` when the zone has no such name.
-    pub(super) data: Option<Data<'a>>,
-}
-
-/// A name's data in one zone.
-#[derive(Clone, Copy)]
-pub(super) struct Data<'a>(&'a [RrsetRef]);
-
-impl Data<'_> {
-    /// The answer for a type: the first `RRset` of that type, or a CNAME, as they come.
-    pub(super) fn answer(&self, qtype: u16) -> Option<AnswerRef> {
-        self.0
-            .iter()
-            .find(|rrset| rrset.rtype == qtype || rrset.rtype == rtype::CNAME)
-            .map(|rrset| rrset.answer)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
+    pub(super) data: Option<Entry<'a>>,
 }
 
 impl Tree {
-    pub(super) fn build(class: u16, zones: NameMap<ZonePlan>) -> Self {
+    pub(super) fn build(class: u16, zones: &NameMap<ZonePlan>) -> Self {
         let hasher = FixedState::with_seed(std::hash::RandomState::new().build_hasher().finish());
         let mut tree = Self {
-            class,
             root_hash: hasher.build_hasher().finish(),
             hasher,
             slots: Box::default(),
             glance: Glance::of(zones.keys().map(|apex| &**apex)),
-            nodes: Vec::new(),
-            names: Vec::new(),
-            rrsets: Vec::new(),
+            entries: Entries::new(),
+            root: EntryRef(0),
             above: HashMap::new(),
             zones: Vec::with_capacity(zones.len()),
-            answers: Vec::new(),
         };
-        tree.enter_names(&zones);
-        let mut plans: Vec<_> = zones.into_iter().collect();
-        // From the top down, so that a zone's apex is known as such when the zone above gets its data.
+        // From the top down, so that a zone's data take the place of what the zone above has there.
+        let mut plans: Vec<_> = zones.iter().collect();
         plans.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+        let plot = Plot::survey(class, &plans);
+        tree.enter_names(&plot);
         for (apex, plan) in &plans {
-            tree.enter_zone(apex, plan);
+            tree.enter_zone(class, apex, plan);
         }
-        for (apex, plan) in plans {
-            tree.enter_data(&apex, &plan);
-        }
-        tree.names.shrink_to_fit();
-        tree.answers.shrink_to_fit();
+        tree.entries.shrink_to_fit();
         tree
     }
 
-    /// Whether no zone is at or above this name, whose last one and last two labels begin at these places, as far
-    /// as [`Glance`] can tell. So it is with nearly every question.
+    /// Where the name's entry is to be found; `None` if no zone is at or above it, as far as [`Glance`] can tell. So it is
+    /// with nearly every question.
+    ///
+    /// The name's last one and last two labels begin at the places given.
     #[inline]
-    pub(super) fn is_elsewhere(&self, name: &[u8], last_labels_at: [u8; 2]) -> bool {
-        self.glance.is_elsewhere(name, last_labels_at)
+    pub(super) fn place(&self, name: &[u8], last_labels_at: [u8; 2]) -> Option<LocalPlace> {
+        if self.glance.is_elsewhere(name, last_labels_at) {
+            return None;
+        }
+        Some(LocalPlace(self.hash_whole(name)))
     }
 
-    /// The zone and the data that answer for this name and type.
-    pub(super) fn find(&self, name: &[u8], qtype: u16) -> Option<Found<'_>> {
-        // Where each label starts.
-        let mut starts = [0u8; MAX_LABELS];
-        let (mut depth, mut at) = (0, 0);
-        while let Some(&len) = name.get(at)
-            && len > 0
-        {
-            *starts.get_mut(depth)? = at as u8;
-            depth += 1;
-            at += usize::from(len) + 1;
+    /// Asks memory for what a look-up at this place reads first.
+    #[inline]
+    pub(super) fn touch(&self, place: LocalPlace) {
+        prefetch(&self.slots, place.0 as usize & (self.slots.len() - 1));
+    }
+
+    /// Asks memory for what a look-up at this place reads next. Waits for what [`Tree::touch`] asked for.
+    #[inline]
+    pub(super) fn touch_entry(&self, place: LocalPlace) {
+        if let Some(entry) = self.candidates(place.0).next() {
+            self.entries.touch(entry);
         }
-        let mut walk = Walk {
-            zone: self.nodes[ROOT as usize].zone,
-            zone_above: 0,
-            node: Some(ROOT),
-        };
+    }
+
+    /// The zone and the data that answer for this name and type. The place is the name's own; without it, and without a
+    /// name that is there, the look-up takes longer.
+    pub(super) fn find(
+        &self,
+        name: &[u8],
+        qtype: u16,
+        place: Option<LocalPlace>,
+    ) -> Option<Found<'_>> {
+        match place.and_then(|place| self.probe(place.0, name)) {
+            Some(entry) => self.conclude(entry, qtype, name),
+            None => self.walk(name, qtype),
+        }
+    }
+
+    fn walk(&self, name: &[u8], qtype: u16) -> Option<Found<'_>> {
+        let mut closest = self.entries.get(self.root)?;
         let mut hash = self.root_hash;
-        while depth > 0 && walk.node.is_some() {
-            depth -= 1;
-            let suffix = &name[usize::from(starts[depth])..];
-            hash = self.hash(hash, suffix.get(..=usize::from(suffix[0]))?);
-            self.step(&mut walk, hash, suffix);
+        let labels = Labels::of(name)?;
+        for suffix in labels.downwards() {
+            hash = self.hash(hash, suffix);
+            let Some(entry) = self.probe(hash, suffix) else {
+                let zone = self.zone(closest.zone())?;
+                return Some(Found { zone, data: None });
+            };
+            closest = entry;
         }
-        self.conclude(&walk, qtype, name)
-    }
-
-    /// Goes on to the name's next node, if there is one.
-    #[inline]
-    fn step(&self, walk: &mut Walk, hash: u64, suffix: &[u8]) {
-        walk.node = self.probe(hash, suffix);
-        if let Some(number) = walk.node {
-            let node = &self.nodes[number as usize];
-            walk.zone_above = walk.zone;
-            if node.zone > 0 {
-                walk.zone = node.zone;
-            }
-        }
+        self.conclude(closest, qtype, name)
     }
 
     #[inline]
-    fn conclude(&self, walk: &Walk, qtype: u16, name: &[u8]) -> Option<Found<'_>> {
-        let node = walk
-            .node
-            .map(|number| (number, &self.nodes[number as usize]));
+    fn conclude<'a>(&'a self, entry: Entry<'a>, qtype: u16, name: &[u8]) -> Option<Found<'a>> {
         // DS belongs to the zone above the name (RFC 4035, 2.4).
-        if let Some((number, node)) = node
-            && node.zone > 0
-            && qtype == rtype::DS
-            && name.len() > 1
-        {
-            let zone = self.zones.get((walk.zone_above as usize).checked_sub(1)?)?;
-            let range = self.above.get(&number);
+        if qtype == rtype::DS && entry.is_apex() && name.len() > 1 {
+            let above = self.above.get(&entry.zone());
             return Some(Found {
-                zone,
-                data: range.map(|&range| self.data(range)),
+                zone: self.zone(entry.zone_above())?,
+                data: above.and_then(|&entry| self.entries.get(entry)),
             });
         }
-        let zone = self.zones.get((walk.zone as usize).checked_sub(1)?)?;
-        let data = node
-            .filter(|(_, node)| node.exists)
-            .map(|(_, node)| self.data(node.data));
+        let zone = self.zone(entry.zone())?;
+        let data = Some(entry).filter(|entry| entry.exists());
         Some(Found { zone, data })
     }
 
+    /// The zone of this number plus one.
+    #[inline]
+    fn zone(&self, number: u32) -> Option<&Zone> {
+        self.zones.get((number as usize).checked_sub(1)?)
+    }
+
     /// The data at a zone's top, if there is any.
-    pub(super) fn apex_data(&self, zone: &Zone) -> Option<Data<'_>> {
-        let node = &self.nodes[zone.apex as usize];
-        node.exists.then(|| self.data(node.data))
-    }
-
-    /// A stored answer's bytes.
-    #[inline]
-    pub(super) fn stored(&self, answer: AnswerRef) -> &[u8] {
-        let (len, rest) = self.answers[answer.0 as usize..].split_at(4);
-        let len = u32::from_le_bytes([len[0], len[1], len[2], len[3]]);
-        &rest[..len as usize]
-    }
-
-    #[inline]
-    fn data(&self, range: RrsetRange) -> Data<'_> {
-        Data(&self.rrsets[range.start as usize..][..usize::from(range.count)])
+    pub(super) fn apex_data(&self, zone: &Zone) -> Option<Entry<'_>> {
+        let apex = self.entries.get(zone.apex);
+        apex.filter(|apex| apex.exists())
     }
 
     /// The hash of a name, from that of the name above it and its first label with the length.
     #[inline]
-    fn hash(&self, above: u64, label: &[u8]) -> u64 {
+    fn hash(&self, above: u64, name: &[u8]) -> u64 {
+        let label = name.first().map_or(0, |len| usize::from(*len) + 1);
         let mut hasher = self.hasher.build_hasher();
         hasher.write_u64(above);
-        hasher.write(label);
+        hasher.write(name.get(..label).unwrap_or_default());
         hasher.finish()
     }
 
-    #[inline]
-    fn probe(&self, hash: u64, name: &[u8]) -> Option<u32> {
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        loop {
-            let (tag, number) = self.slots[at];
-            let number = number.checked_sub(1)?;
-            if tag == (hash >> 32) as u32 && self.name(&self.nodes[number as usize]) == name {
-                return Some(number);
-            }
-            at = (at + 1) & mask;
-        }
+    fn hash_whole(&self, name: &[u8]) -> u64 {
+        Labels::of(name).map_or(self.root_hash, |labels| {
+            let suffixes = labels.downwards();
+            suffixes.fold(self.root_hash, |hash, suffix| self.hash(hash, suffix))
+        })
     }
 
     #[inline]
-    fn name(&self, node: &Node) -> &[u8] {
-        &self.names[node.name_start as usize..][..usize::from(node.name_len)]
+    fn probe(&self, hash: u64, name: &[u8]) -> Option<Entry<'_>> {
+        let entries = self
+            .candidates(hash)
+            .filter_map(|entry| self.entries.get(entry));
+        entries.into_iter().find(|entry| entry.is_named(name))
+    }
+
+    /// The entries of names with this hash.
+    #[inline]
+    fn candidates(&self, hash: u64) -> impl Iterator<Item = EntryRef> {
+        let mask = self.slots.len() - 1;
+        let slots = (hash as usize..).map(move |at| self.slots[at & mask]);
+        slots
+            .take_while(|(_, entry)| *entry != 0)
+            .filter(move |(tag, _)| *tag == (hash >> 32) as u32)
+            .map(|(_, entry)| EntryRef(entry))
     }
 
     /// Enters every zone, every name with data, and every name above them.
-    fn enter_names(&mut self, zones: &NameMap<ZonePlan>) {
-        let mut all = vec![&[0u8][..]];
-        let mut known: HashSet<&[u8], RandomState> = all.iter().copied().collect();
-        for (apex, zone) in zones {
-            for name in std::iter::once(apex).chain(zone.nodes.keys()) {
-                // What is above a known name is known.
-                all.extend(ancestry(name).take_while(|name| known.insert(name)));
-            }
-        }
-        drop(known);
-        self.slots = vec![(0, 0); (all.len() * 2).next_power_of_two()].into_boxed_slice();
-        for name in all {
-            let node = Node {
-                name_start: self.names.len() as u32,
-                name_len: name.len() as u8,
-                ..Node::default()
-            };
-            self.names.extend_from_slice(name);
-            self.nodes.push(node);
+    fn enter_names(&mut self, plot: &Plot<'_>) {
+        self.slots = vec![(0, 0); (plot.names.len() * 2).next_power_of_two()].into_boxed_slice();
+        for name in &plot.names {
+            let (head, rrsets) = plot.entry(name);
+            let entry = self.entries.push(head, name, &rrsets);
             let hash = self.hash_whole(name);
             let mask = self.slots.len() - 1;
             let mut at = hash as usize & mask;
             while self.slots[at].1 != 0 {
                 at = (at + 1) & mask;
             }
-            self.slots[at] = ((hash >> 32) as u32, self.nodes.len() as u32);
+            self.slots[at] = ((hash >> 32) as u32, entry.0);
+            if name.len() == 1 {
+                self.root = entry;
+            }
+        }
+        for (zone, rrsets) in &plot.above {
+            let entry = self
+                .entries
+                .push(Head::new(0, 0), &[], &plot.answers(rrsets));
+            self.above.insert(*zone, entry);
         }
     }
 
-    fn hash_whole(&self, name: &[u8]) -> u64 {
-        let labels: Vec<_> = ancestry(name).filter(|name| name.len() > 1).collect();
-        labels.iter().rev().fold(self.root_hash, |hash, name| {
-            self.hash(hash, &name[..=usize::from(name[0])])
-        })
-    }
-
-    fn enter_zone(&mut self, apex: &[u8], plan: &ZonePlan) {
-        let Some(node) = self.probe(self.hash_whole(apex), apex) else {
-            return;
-        };
+    fn enter_zone(&mut self, class: u16, apex: &[u8], plan: &ZonePlan) {
         let negative = plan.negative.as_ref().and_then(|soa| {
-            let nodata = negative_answer(soa, self.class, rcode::NOERROR)?;
-            let nxdomain = negative_answer(soa, self.class, rcode::NXDOMAIN)?;
-            Some([self.keep(&nodata), self.keep(&nxdomain)])
+            let nodata = negative_answer(soa, class, rcode::NOERROR)?;
+            let nxdomain = negative_answer(soa, class, rcode::NXDOMAIN)?;
+            Some([nodata.into_boxed_slice(), nxdomain.into_boxed_slice()])
         });
         let redirect = matches!(
             plan.kind,
@@ -306,67 +240,124 @@ impl Tree {
             .and_then(|rrsets| rrsets.iter().find(|rrset| rrset.rtype == rtype::CNAME))
             .and_then(|rrset| rrset.records.first())
             .map(|(ttl_secs, target)| (*ttl_secs, target.clone().into_boxed_slice()));
+        let mut entries = self.candidates(self.hash_whole(apex));
+        let named = |entry: &EntryRef| {
+            let entry = self.entries.get(*entry);
+            entry.is_some_and(|entry| entry.is_named(apex))
+        };
+        // Every apex has an entry.
+        let entry = entries.find(named).unwrap_or(self.root);
+        drop(entries);
         self.zones.push(Zone {
             kind: plan.kind,
             apex_len: apex.len() as u8,
             negative,
             alias,
-            apex: node,
+            apex: entry,
         });
-        self.nodes[node as usize].zone = self.zones.len() as u32;
-    }
-
-    fn enter_data(&mut self, apex: &[u8], plan: &ZonePlan) {
-        for (name, rrsets) in &plan.nodes {
-            let range = self.enter_rrsets(rrsets);
-            let Some(number) = self.probe(self.hash_whole(name), name) else {
-                continue;
-            };
-            let node = &mut self.nodes[number as usize];
-            if node.zone > 0 && name.len() > apex.len() {
-                self.above.insert(number, range); // the top of another zone, seen from this one
-            } else {
-                node.exists = true;
-                node.data = range;
-            }
-        }
-    }
-
-    fn enter_rrsets(&mut self, rrsets: &[Rrset]) -> RrsetRange {
-        let start = self.rrsets.len() as u32;
-        for rrset in rrsets {
-            // What does not fit any message can't be answered, truncated or not: as if it were not there.
-            if let Some(stored) = rrset_answer(rrset, self.class) {
-                let answer = self.keep(&stored);
-                self.rrsets.push(RrsetRef {
-                    rtype: rrset.rtype,
-                    answer,
-                });
-            }
-        }
-        RrsetRange {
-            start,
-            count: (self.rrsets.len() as u32 - start) as u16,
-        }
-    }
-
-    fn keep(&mut self, stored: &[u8]) -> AnswerRef {
-        let answer = AnswerRef(self.answers.len() as u32);
-        self.answers.extend((stored.len() as u32).to_le_bytes());
-        self.answers.extend_from_slice(stored);
-        answer
     }
 }
 
-/// How far down a look-up has come.
-struct Walk {
-    /// The lowest zone so far, and the one above the current node; numbers plus one.
-    zone: u32,
-    zone_above: u32,
-    node: Option<u32>,
+/// What there is to be entered.
+struct Plot<'z> {
+    class: u16,
+    /// Zones, names with data, and the names above them; the root first.
+    names: Vec<&'z [u8]>,
+    /// The zones' numbers plus one, by their tops.
+    zones: HashMap<&'z [u8], u32, RandomState>,
+    data: HashMap<&'z [u8], &'z [Rrset], RandomState>,
+    /// Data at the top of a zone of this number plus one, but in the zone above.
+    above: Vec<(u32, &'z [Rrset])>,
 }
 
-/// The root's node: the first, and always there.
-const ROOT: u32 = 0;
+impl<'z> Plot<'z> {
+    fn survey(class: u16, plans: &[(&'z Vec<u8>, &'z ZonePlan)]) -> Self {
+        let mut plot = Self {
+            class,
+            names: vec![&[0]],
+            zones: HashMap::default(),
+            data: HashMap::default(),
+            above: Vec::new(),
+        };
+        let mut known: HashSet<&[u8], RandomState> = plot.names.iter().copied().collect();
+        for ((apex, plan), number) in plans.iter().zip(1..) {
+            plot.zones.insert(apex, number);
+            for name in std::iter::once(*apex).chain(plan.nodes.keys()) {
+                // What is above a known name is known.
+                let fresh = ancestry(name).take_while(|name| known.insert(name));
+                plot.names.extend(fresh);
+            }
+        }
+        for (apex, plan) in plans {
+            for (name, rrsets) in &plan.nodes {
+                match plot.zones.get(name.as_slice()) {
+                    Some(zone) if name.len() > apex.len() => plot.above.push((*zone, rrsets)),
+                    _ => _ = plot.data.insert(name, rrsets),
+                }
+            }
+        }
+        plot
+    }
+
+    fn entry(&self, name: &[u8]) -> (Head, Vec<(u16, Vec<u8>)>) {
+        let zone_of = |name: Option<&[u8]>| {
+            let mut ancestry = name.into_iter().flat_map(ancestry);
+            ancestry.find_map(|name| self.zones.get(name).copied())
+        };
+        let head = Head::new(
+            zone_of(Some(name)).unwrap_or(0),
+            zone_of(parent(name)).unwrap_or(0),
+        );
+        let is_apex = self.zones.contains_key(name);
+        let head = if is_apex { head.apex() } else { head };
+        match self.data.get(name) {
+            Some(rrsets) => (head.existing(), self.answers(rrsets)),
+            None => (head, Vec::new()),
+        }
+    }
+
+    /// Type and stored answer of each. What does not fit any message can't be answered, truncated or not: as if it were
+    /// not there.
+    fn answers(&self, rrsets: &[Rrset]) -> Vec<(u16, Vec<u8>)> {
+        let answer = |rrset: &Rrset| Some((rrset.rtype, rrset_answer(rrset, self.class)?));
+        rrsets.iter().filter_map(answer).collect()
+    }
+}
+
+/// Where the labels of a name begin.
+struct Labels<'n> {
+    name: &'n [u8],
+    starts: [u8; MAX_LABELS],
+    count: usize,
+}
+
+impl<'n> Labels<'n> {
+    /// `None` of what is no name.
+    #[inline]
+    fn of(name: &'n [u8]) -> Option<Self> {
+        let mut starts = [0; MAX_LABELS];
+        let (mut count, mut at) = (0, 0);
+        while let Some(&len) = name.get(at)
+            && len > 0
+        {
+            *starts.get_mut(count)? = at as u8;
+            count += 1;
+            at += usize::from(len) + 1;
+        }
+        Some(Self {
+            name,
+            starts,
+            count,
+        })
+    }
+
+    /// The names from the last label down to the name itself, the root left out.
+    #[inline]
+    fn downwards(&self) -> impl Iterator<Item = &'n [u8]> {
+        let starts = self.starts[..self.count].iter().rev();
+        starts.map(|start| &self.name[usize::from(*start)..])
+    }
+}
+
 /// A name of 255 bytes has at most 127 labels.
 const MAX_LABELS: usize = 128;

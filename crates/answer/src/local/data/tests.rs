@@ -1,5 +1,5 @@
 use sluicegate_conf::{At, Config, LocalZone, LocalZoneType, Span};
-use sluicegate_dns::{Name, Stored, class, rcode, rtype};
+use sluicegate_dns::{Name, Query, Stored, class, rcode, rtype};
 
 use super::super::defaults::default_zones;
 use super::super::record::Record;
@@ -29,10 +29,22 @@ fn zones(zones: &[(&str, LocalZoneType)], data: &[&str]) -> LocalZones {
     zones
 }
 
+/// What local data say, to those who know the name's place and to those who don't.
+fn found<'z>(zones: &'z LocalZones, name: &Name, qtype: u16) -> LocalAnswer<'z> {
+    let mut msg = vec![0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    msg.extend_from_slice(name.as_bytes());
+    msg.extend([qtype, class::IN].map(u16::to_be_bytes).as_flattened());
+    let place = zones.place(&Query::parse(&msg).unwrap());
+    let [placed, walked] =
+        [place, None].map(|place| zones.find(name.as_bytes(), [qtype, class::IN], place));
+    assert_eq!(format!("{placed:?}"), format!("{walked:?}"), "{name}");
+    placed
+}
+
 /// The answer in short: response code, records in the answer section, records in the authority section.
 fn find(zones: &LocalZones, name: &str, qtype: u16) -> Option<(u16, u16, u16)> {
     let name = Name::from_text(name).unwrap();
-    match zones.find(name.as_bytes(), qtype, class::IN) {
+    match found(zones, &name, qtype) {
         LocalAnswer::Records(stored) | LocalAnswer::Negative { stored, .. } => {
             let stored = Stored::new(stored).unwrap();
             let [answers, authority, _] = stored.counts();

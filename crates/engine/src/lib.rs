@@ -36,7 +36,7 @@ mod wire;
 pub use anchors::ROOT_ANCHORS;
 pub use child::child_main;
 pub use client::{Client, Overloaded, StartError, Stats};
-pub use ffi::{knows, version};
+pub use ffi::{forget_inherited_files, knows, version};
 pub use options::{EngineOptions, Heartbeat};
 pub use outcome::{Answer, Failure, Outcome, Security};
 pub use question::{NameError, Question};

@@ -22,6 +22,7 @@ mod listen;
 mod load;
 mod outlook;
 mod pending;
+pub mod privileges;
 mod process;
 mod registry;
 mod server;

@@ -53,7 +53,7 @@ pub(crate) enum Command {
     /// Write manual pages and shell completions into a folder
     #[command(hide = true)]
     Generate(GenerateArgs),
-    // `engine` is handled before clap: it is no command for people.
+    // `engine` and `privileges` are handled before clap: they are no commands for people.
 }
 
 /// Arguments of `checkconf`.

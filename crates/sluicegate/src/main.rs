@@ -19,13 +19,15 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    // The engine's process: started by the server, not by people. It must come before anything that might
+    // The server's own processes: started by it, not by people. They must come before anything that might
     // start a thread.
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == "engine")
-    {
-        return sluicegate_engine::child_main();
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(argument) if argument == "engine" => return sluicegate_engine::child_main(),
+        Some(argument) if argument == "privileges" => {
+            return sluicegate_serve::privileges::privileges_main(arguments);
+        }
+        _ => {}
     }
     let cli = Cli::parse();
     let result = match &cli.command {

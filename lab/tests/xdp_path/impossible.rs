@@ -266,7 +266,8 @@ pub(crate) fn reloaded() -> Result<()> {
 /// The server gives up being root, and still serves an interface that comes back.
 pub(crate) fn other_user() -> Result<()> {
     let site = Site::joined(1)?;
-    let server = Site::server("server:\n  username: \"nobody\"").start(&site.there)?;
+    let server =
+        Site::server("server:\n  username: \"nobody\"\nxdp:\n  frames: 512").start(&site.there)?;
     server.wait_for_xdp()?;
     site.expect(&server, SERVER4, Path::Xdp)?;
     site.there.ip("link del eth0")?;

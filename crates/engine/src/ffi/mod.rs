@@ -15,7 +15,8 @@ mod process;
 mod sys;
 
 pub(crate) use context::{Context, ContextError};
-pub(crate) use process::{exit_at_once, forget_inherited_files, holds_socket, ignore_signals};
+pub use process::forget_inherited_files;
+pub(crate) use process::{exit_at_once, holds_socket, ignore_signals};
 
 /// Whether the libunbound that is loaded knows an option of `server:`, whatever its version. Asking makes a
 /// context, which stays: it has no sockets and no threads.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 /// BPF links) must not live on in the engine, whoever forgot `O_CLOEXEC`.
 ///
 /// To be called before the process has opened anything itself.
-pub(crate) fn forget_inherited_files() {
+pub fn forget_inherited_files() {
     // SAFETY: close_range(2) touches no memory; the caller opened no descriptor above 2, so none that
     // Rust code owns is closed.
     unsafe { libc::close_range(3, u32::MAX, 0) };

@@ -61,6 +61,17 @@ pub enum BindError {
         /// UDP or TCP.
         transport: Transport,
     },
+    /// The privileged process does not find it in the configuration that it has read.
+    #[error(
+        "cannot listen on {transport} {address}: the privileged process doesn't find it in the configuration file; it is \
+         tried again"
+    )]
+    NotListed {
+        /// The address.
+        address: SocketAddr,
+        /// UDP or TCP.
+        transport: Transport,
+    },
     /// Another failure.
     #[error("cannot listen on {transport} {address}: {call}: {source}")]
     Os {
@@ -82,6 +93,7 @@ impl BindError {
             Self::InUse { address, .. }
             | Self::NotHere { address, .. }
             | Self::Denied { address, .. }
+            | Self::NotListed { address, .. }
             | Self::Os { address, .. } => *address,
         }
     }
@@ -119,12 +131,8 @@ const TCP_BACKLOG: i32 = 256;
 /// # Errors
 /// None is left open then.
 pub(crate) fn open_udp(address: SocketAddr, count: usize) -> Result<Vec<Socket>, BindError> {
-    let fail = Failure {
-        address,
-        transport: Transport::Udp,
-    };
-    fail.probe()?;
-    (0..count).map(|_| open_one_udp(address, fail)).collect()
+    probe_beside_own(address, Transport::Udp)?;
+    group_udp(address, count)
 }
 
 /// Opens the TCP listener of one address.
@@ -132,15 +140,54 @@ pub(crate) fn open_udp(address: SocketAddr, count: usize) -> Result<Vec<Socket>,
 /// # Errors
 /// Nothing is left open then.
 pub(crate) fn open_tcp(address: SocketAddr) -> Result<Socket, BindError> {
+    probe_beside_own(address, Transport::Tcp)?;
+    listen_tcp(address)
+}
+
+/// Whether a port is free, by binding to it without SO_REUSEPORT: with it, a second server of the same user would
+/// silently get a share of our queries, or we of its.
+///
+/// # Errors
+/// It is not, or can't be had.
+pub(crate) fn probe(address: SocketAddr, transport: Transport) -> Result<(), BindError> {
+    let fail = Failure { address, transport };
+    let probe = fail.socket(false)?;
+    probe.bind(&address.into()).map_err(|e| fail.bind(e))
+}
+
+/// Opens `count` UDP sockets, which join those of the same user that are there.
+///
+/// # Errors
+/// None is left open then.
+pub(crate) fn group_udp(address: SocketAddr, count: usize) -> Result<Vec<Socket>, BindError> {
+    let fail = Failure {
+        address,
+        transport: Transport::Udp,
+    };
+    (0..count).map(|_| open_one_udp(address, fail)).collect()
+}
+
+/// Opens a TCP listener, beside those of the same user that are there.
+///
+/// # Errors
+/// Nothing is left open then.
+pub(crate) fn listen_tcp(address: SocketAddr) -> Result<Socket, BindError> {
     let fail = Failure {
         address,
         transport: Transport::Tcp,
     };
-    fail.probe()?;
     let socket = fail.socket(true)?;
     socket.bind(&address.into()).map_err(|e| fail.bind(e))?;
     socket.listen(TCP_BACKLOG).map_err(|e| fail.bind(e))?;
     Ok(socket)
+}
+
+fn probe_beside_own(address: SocketAddr, transport: Transport) -> Result<(), BindError> {
+    match probe(address, transport) {
+        // A wildcard of ours beside this address.
+        Err(BindError::InUse { .. }) if super::holder::is_ours(transport, address) => Ok(()),
+        probed => probed,
+    }
 }
 
 /// Makes UDP sockets that are bound already one for each of `count` workers: too few are read by several.
@@ -235,22 +282,6 @@ impl Failure {
             let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES);
         }
         Ok(())
-    }
-
-    /// Binds without SO_REUSEPORT: with it, a second server of the same user would silently get a share of
-    /// our queries, or we of its.
-    fn probe(self) -> Result<(), BindError> {
-        let probe = self.socket(false)?;
-        match probe.bind(&self.address.into()) {
-            Ok(()) => Ok(()),
-            Err(e)
-                if e.kind() == io::ErrorKind::AddrInUse
-                    && super::holder::is_ours(self.transport, self.address) =>
-            {
-                Ok(()) // a wildcard of ours beside this address
-            }
-            Err(e) => Err(self.bind(e)),
-        }
     }
 
     fn bind(self, error: io::Error) -> BindError {

@@ -42,7 +42,7 @@ impl Holder {
 }
 
 /// Whether every socket that stands in the way of `address` is this process's own (and there is one).
-pub(super) fn is_ours(transport: Transport, address: SocketAddr) -> bool {
+pub(crate) fn is_ours(transport: Transport, address: SocketAddr) -> bool {
     let inodes = inodes(transport, address);
     let own = std::process::id();
     !inodes.is_empty()

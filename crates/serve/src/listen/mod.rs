@@ -12,9 +12,10 @@ mod spread;
 mod wanted;
 
 pub use bind::{BindError, Transport};
-pub(crate) use bind::{adopt_udp, open_tcp, open_udp};
+pub(crate) use bind::{adopt_udp, group_udp, listen_tcp, open_tcp, open_udp, probe};
 pub use holder::Holder;
+pub(crate) use holder::is_ours;
 pub(crate) use inherited::Inherited;
 pub(crate) use set::{Changes, ListenSet, Sockets};
 pub(crate) use spread::Spread;
-pub(crate) use wanted::{LocalAddresses, Wanted, wanted};
+pub(crate) use wanted::{LocalAddresses, Wanted, transports, wanted};

@@ -3,7 +3,8 @@ use std::net::SocketAddr;
 
 use socket2::Socket;
 
-use super::{BindError, Inherited, Spread, Transport, adopt_udp, open_tcp, open_udp};
+use super::{BindError, Inherited, Spread, Transport, adopt_udp};
+use crate::privileges::Opener;
 
 /// The sockets of one new listen address.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub(crate) struct Changes {
 /// Which addresses have sockets. The sockets themselves belong to the workers.
 #[derive(Debug)]
 pub(crate) struct ListenSet {
+    opener: Opener,
     udp_workers: usize,
     spread: Spread,
     inherited: Inherited,
@@ -39,8 +41,14 @@ pub(crate) struct ListenSet {
 
 impl ListenSet {
     /// An empty set for so many UDP workers, which prefers sockets that are there already.
-    pub(crate) const fn new(udp_workers: usize, spread: Spread, inherited: Inherited) -> Self {
+    pub(crate) const fn new(
+        opener: Opener,
+        udp_workers: usize,
+        spread: Spread,
+        inherited: Inherited,
+    ) -> Self {
         Self {
+            opener,
             udp_workers,
             spread,
             inherited,
@@ -126,11 +134,13 @@ impl ListenSet {
             })?;
         match transport {
             Transport::Udp if inherited.is_empty() => {
-                open_udp(address, self.udp_workers).inspect(|udp| self.spread.apply(udp))
+                let opened = self.opener.udp(address, self.udp_workers);
+                opened.inspect(|udp| self.spread.apply(udp))
             }
             Transport::Udp => adopt_udp(address, inherited, self.udp_workers),
             Transport::Tcp => {
-                let tcp = inherited.pop().map_or_else(|| open_tcp(address), Ok);
+                let tcp = inherited.pop();
+                let tcp = tcp.map_or_else(|| self.opener.tcp(address), Ok);
                 tcp.map(|tcp| vec![tcp])
             }
         }
@@ -182,7 +192,7 @@ mod tests {
     #[test]
     fn only_differences_are_opened_and_closed() {
         let (a, b) = (free_port(), free_port());
-        let mut set = ListenSet::new(2, Spread::ByHash, Inherited::default());
+        let mut set = ListenSet::new(Opener::Direct, 2, Spread::ByHash, Inherited::default());
         let first = set.update(&[a].into(), &BOTH);
         assert_eq!((first.opened.len(), first.opened[0].udp.len()), (1, 2));
         let second = set.update(&[a, b].into(), &BOTH);
@@ -199,7 +209,7 @@ mod tests {
         let address = free_port();
         // Without SO_REUSEPORT: stands in the way even within this process.
         let blocker = UdpSocket::bind(address).unwrap();
-        let mut set = ListenSet::new(1, Spread::ByHash, Inherited::default());
+        let mut set = ListenSet::new(Opener::Direct, 1, Spread::ByHash, Inherited::default());
         let first = set.update(&[address].into(), &[Transport::Udp]);
         assert!(
             matches!(first.failed[..], [BindError::InUse { .. }]),

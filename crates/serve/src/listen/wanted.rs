@@ -3,6 +3,8 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use sluicegate_conf::{Config, Listen};
 
+use super::Transport;
+
 /// The machine's addresses, as far as listening needs them.
 pub(crate) trait LocalAddresses {
     /// The addresses of an interface (kernel name or altname) with their scope; `None`: there is no such
@@ -55,6 +57,15 @@ pub(crate) fn wanted(config: &Config, machine: &dyn LocalAddresses) -> Wanted {
         .retain(|address| !wanted.addresses.contains(address));
     wanted.addresses.extend(&wanted.by_interface);
     wanted
+}
+
+/// The transports that are served. `incoming-num-tcp: 0` leaves no place for a TCP client, so none is let in.
+pub(crate) fn transports(config: &Config) -> Vec<Transport> {
+    let udp = config.do_udp.then_some(Transport::Udp);
+    let tcp = config.do_tcp && config.tcp.connections_per_thread > 0;
+    udp.into_iter()
+        .chain(tcp.then_some(Transport::Tcp))
+        .collect()
 }
 
 /// Link-local addresses mean nothing without their interface.

@@ -6,14 +6,14 @@ use crate::listen::LocalAddresses;
 
 /// The machine's interfaces and addresses at one moment.
 #[derive(Debug, Default)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     addresses: Vec<nic::Address>,
 }
 
 impl Machine {
     /// Asks the kernel. Should it not answer, there is nothing: only listen addresses given as interface
     /// names need it.
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let addresses = nic::addresses().unwrap_or_else(|error| {
             tracing::warn!("cannot list this machine's addresses: {error}");
             Vec::new()

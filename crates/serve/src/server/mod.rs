@@ -9,6 +9,8 @@ mod reload;
 mod running;
 mod start;
 
+pub(crate) use machine::Machine;
+
 pub use error::{ReloadError, StartError};
 pub use options::{ServerOptions, UsePidFile, UseXdp};
 pub use running::{Ended, RunningServer};

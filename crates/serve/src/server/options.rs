@@ -17,6 +17,10 @@ pub struct ServerOptions {
     pub engine_program: PathBuf,
     /// Arguments that make that program the engine.
     pub engine_arguments: Vec<OsString>,
+    /// The program of the privileged process (see `username`); its arguments follow.
+    pub privileges_program: PathBuf,
+    /// Arguments that make that program the privileged process; others are added.
+    pub privileges_arguments: Vec<OsString>,
     /// Called with every configuration that takes effect, before anything else is done with it (to set up
     /// logging).
     pub on_config: Arc<dyn Fn(&Config) + Send + Sync>,
@@ -50,6 +54,8 @@ impl ServerOptions {
             // Stays right when the file is replaced by a newer one.
             engine_program: PathBuf::from("/proc/self/exe"),
             engine_arguments: vec![OsString::from("engine")],
+            privileges_program: PathBuf::from("/proc/self/exe"),
+            privileges_arguments: vec![OsString::from("privileges")],
             on_config: Arc::new(|_| {}),
         }
     }

@@ -67,6 +67,7 @@ impl RunningServer {
         if !warnings.is_empty() {
             tracing::warn!("{warnings}");
         }
+        self.opener.configuration_changed();
         self.shared.brain.policy.store(Arc::new(policy));
         self.parts.tcp.send(tcp::Command::Set(tcp_settings(
             config.tcp,

@@ -13,7 +13,8 @@ use super::named_files::NamedFiles;
 use super::options::{ServerOptions, UseXdp};
 use crate::control::ControlHandle;
 use crate::handoff::HubHandle;
-use crate::listen::{Changes, ListenSet, Sockets, Transport, Wanted, wanted};
+use crate::listen::{Changes, ListenSet, Sockets, Transport, Wanted, transports, wanted};
+use crate::privileges::Opener;
 use crate::process::manager::{self, Watchdog};
 use crate::process::{Order, PidFile, Signals};
 use crate::stats::Statistics;
@@ -35,6 +36,7 @@ const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// A server that serves. Dropping it without [`stop`](Self::stop) also ends it, only less gently.
 pub struct RunningServer {
     pub(super) options: ServerOptions,
+    pub(super) opener: Opener,
     pub(super) config: Config,
     pub(super) shared: Arc<Shared>,
     pub(super) listen: ListenSet,
@@ -133,6 +135,15 @@ impl RunningServer {
         }
         if moved || self.next_retry.is_some_and(|at| at <= now) {
             self.follow_addresses();
+        }
+        if let Some(broker) = self.opener.broker()
+            && broker.has_just_ended()
+        {
+            tracing::error!(
+                "the privileged process (process {}) has ended: what runs goes on, but listen addresses and interfaces that \
+                 come later can't be opened until the server is restarted",
+                broker.pid()
+            );
         }
         if self.next_statistics.is_some_and(|at| at <= now) {
             self.statistics.log(&self.shared);
@@ -235,6 +246,9 @@ impl RunningServer {
                 .as_ref()
                 .map(|monitor| PollFd::new(monitor.as_fd(), PollFlags::POLLIN)),
         );
+        let end = self.opener.broker().and_then(|broker| broker.end());
+        // To hang up needs no asking for; answers are others' to read.
+        fds.extend(end.map(|end| PollFd::new(end, PollFlags::empty())));
         // Interrupted by a signal: that is what we wait for.
         let _ = poll(&mut fds, timeout);
     }
@@ -276,15 +290,6 @@ impl Parts {
         }
         dead.is_none()
     }
-}
-
-/// The transports that are served. `incoming-num-tcp: 0` leaves no place for a TCP client, so none is let in.
-pub(super) fn transports(config: &Config) -> Vec<Transport> {
-    let udp = config.do_udp.then_some(Transport::Udp);
-    let tcp = config.do_tcp && config.tcp.connections_per_thread > 0;
-    udp.into_iter()
-        .chain(tcp.then_some(Transport::Tcp))
-        .collect()
 }
 
 /// What the gate is to do.

@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
+use rustix::thread::CapabilitySet;
 use sluicegate_answer::Brain;
 use sluicegate_conf::{Config, TcpConfig};
 use sluicegate_engine::EngineOptions;
@@ -18,13 +19,16 @@ use super::machine::Machine;
 use super::named_files::NamedFiles;
 use super::options::{ServerOptions, UsePidFile};
 use super::running::{
-    FIRST_RETRY, Parts, RunningServer, gate_settings, tell_failures, tell_missing, transports,
+    FIRST_RETRY, Parts, RunningServer, gate_settings, tell_failures, tell_missing,
 };
 use crate::control::{ControlHandle, ControlSocket, socket_path};
 use crate::handoff::{HubHandle, PortFactory};
-use crate::listen::{Changes, Inherited, ListenSet, Spread, wanted};
+use crate::listen::{Changes, Inherited, ListenSet, Spread, transports, wanted};
 use crate::load::{Loaded, load};
-use crate::process::{PidFile, User, become_user, raise_limits};
+use crate::privileges::{Broker, Opener};
+use crate::process::{
+    PidFile, User, give_up, has_privileges, needed_to_serve, pass_on, raise_limits,
+};
 use crate::stats::Statistics;
 use crate::tcp::{TcpHandle, TcpSettings};
 use crate::udp::WorkerHandle;
@@ -57,7 +61,8 @@ impl Server {
         let (ports, hub_end) = PortFactory::new().map_err(os("the hand-off"))?;
         let shared = Arc::new(Shared::new(brain, ports));
         let hub = HubHandle::start(&shared, hub_end, engine_options(&options, &config, workers))?;
-        let gate = match Gate::start(&shared, gate_settings(&options, &config, &opened.addresses)) {
+        let settings = gate_settings(&options, &config, &opened.addresses);
+        let gate = match Gate::start(&shared, opened.opener.clone(), settings) {
             Ok(gate) => gate,
             Err(error) => {
                 hub.stop();
@@ -74,6 +79,7 @@ impl Server {
 
 /// What is opened while the process may still do everything.
 struct Opened {
+    opener: Opener,
     listen: ListenSet,
     changes: Changes,
     addresses: BTreeSet<SocketAddr>,
@@ -88,16 +94,16 @@ struct Opened {
 impl Opened {
     /// Does everything that may need privileges, then ends them.
     fn open(options: &ServerOptions, config: &Config, workers: usize) -> Result<Self, StartError> {
-        let user = config.username.as_ref().map(|name| name.value.as_str());
-        // Who is not root stays who they are: then it matters to nobody whether there is such a user.
-        let user = user
-            .filter(|name| !name.is_empty() && geteuid().is_root())
-            .map(User::find)
-            .transpose()?;
+        let (opener, user) = opener(options, config)?;
         if let Some(directory) = &config.directory {
             enter(&directory.value)?;
         }
-        let mut listen = ListenSet::new(workers, Spread::choose(workers), Inherited::from_env());
+        let mut listen = ListenSet::new(
+            opener.clone(),
+            workers,
+            Spread::choose(workers),
+            Inherited::from_env(),
+        );
         let wanted = wanted(config, &Machine::now());
         let changes = listen.update(&wanted.addresses, &transports(config));
         listen.tell_uninvited();
@@ -115,13 +121,14 @@ impl Opened {
         let monitor = Monitor::open()
             .inspect_err(|error| tracing::warn!("cannot follow the machine's addresses: {error}"))
             .ok();
-        if let Some(user) = &user {
-            become_user(user)?;
+        if let Some(broker) = opener.broker() {
+            give_all_up(user.as_ref(), broker)?;
         }
         let addresses = listen.udp_addresses();
         // Before the engine reads them: a change in between is seen at the next reload.
         let engine_files = NamedFiles::now(&config.engine.text);
         Ok(Self {
+            opener,
             listen,
             changes,
             addresses,
@@ -133,6 +140,44 @@ impl Opened {
             monitor,
         })
     }
+}
+
+/// Who opens what needs privileges, and the user to become: with `username`, a process of its own, if there are
+/// privileges that it could have.
+fn opener(options: &ServerOptions, config: &Config) -> Result<(Opener, Option<User>), StartError> {
+    let name = config.username.as_ref().map(|name| name.value.as_str());
+    let Some(name) = name.filter(|name| !name.is_empty() && has_privileges()) else {
+        return Ok((Opener::Direct, None));
+    };
+    let user = match User::find(name) {
+        Ok(user) => Some(user),
+        Err(error) if geteuid().is_root() => return Err(error.into()),
+        // Who is not root stays who they are: then it matters to nobody whether there is such a user.
+        Err(_) => None,
+    };
+    let started = pass_on().map_err(io::Error::from).and_then(|()| {
+        let name = if user.is_some() { name } else { "" };
+        Broker::start(options, name)
+    });
+    let broker = started.map_err(os("the privileged process"))?;
+    Ok((Opener::Broker(Arc::new(broker)), user))
+}
+
+/// Ends this process's own privileges.
+fn give_all_up(user: Option<&User>, broker: &Broker) -> Result<(), StartError> {
+    let kept = needed_to_serve();
+    give_up(user, kept)?;
+    let kept = if kept == CapabilitySet::empty() {
+        "no capability".to_owned()
+    } else {
+        format!("{kept:?} alone, which this kernel wants for BPF maps,")
+    };
+    tracing::info!(
+        "now user {} with {kept}; process {} opens what needs privileges",
+        geteuid(),
+        broker.pid()
+    );
+    Ok(())
 }
 
 fn enter(directory: &Path) -> Result<(), StartError> {
@@ -216,6 +261,7 @@ fn serve(
     }
     let mut server = RunningServer {
         options,
+        opener: opened.opener,
         config,
         shared,
         listen: opened.listen,

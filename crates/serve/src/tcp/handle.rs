@@ -16,6 +16,7 @@ use super::limits::Limits;
 use super::listener::accept;
 use super::service::Service;
 use crate::handoff::TaskPort;
+use crate::process::wall_in_worker;
 use crate::{DRAIN_LIMIT, PENDING_PER_WORKER, Shared};
 
 /// What can be changed by a reload.
@@ -59,8 +60,10 @@ impl TcpHandle {
             .build()?;
         let (commands, receiver) = unbounded_channel();
         let shared = Arc::clone(shared);
-        let run =
-            move || LocalSet::new().block_on(&runtime, serve(shared, port, settings, receiver));
+        let run = move || {
+            wall_in_worker();
+            LocalSet::new().block_on(&runtime, serve(shared, port, settings, receiver));
+        };
         let thread = Builder::new().name("tcp".to_owned()).spawn(run)?;
         Ok(Self { commands, thread })
     }

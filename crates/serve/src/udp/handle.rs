@@ -5,6 +5,7 @@ use std::thread::{Builder, JoinHandle};
 
 use super::Endpoint;
 use super::worker::UdpWorker;
+use crate::process::wall_in_worker;
 use crate::{PENDING_PER_WORKER, Shared, Waker};
 
 /// What a worker can be told.
@@ -45,9 +46,12 @@ impl WorkerHandle {
         let (commands, receiver) = channel();
         let slot_bytes = SLOT_BYTES.max(max_reply_bytes.next_multiple_of(64) + 64);
         let shared = Arc::clone(shared);
-        let run = move || match UdpWorker::new(shared, counters, port, receiver, slot_bytes) {
-            Ok(worker) => worker.run(),
-            Err(error) => tracing::error!("UDP worker {index}: epoll_create: {error}"),
+        let run = move || {
+            wall_in_worker();
+            match UdpWorker::new(shared, counters, port, receiver, slot_bytes) {
+                Ok(worker) => worker.run(),
+                Err(error) => tracing::error!("UDP worker {index}: epoll_create: {error}"),
+            }
         };
         let thread = Builder::new().name(name).spawn(run)?;
         Ok(Self {

@@ -31,6 +31,12 @@ pub(super) fn look() -> Result<(Vec<Link>, Vec<Address>), NicError> {
     Ok((links()?, addresses()?))
 }
 
+/// Whether queries for one of the listen addresses may come in by this interface, as it is now.
+pub(crate) fn carries_listen_address(ifindex: u32, listen: &[SocketAddr]) -> bool {
+    look()
+        .is_ok_and(|(links, addresses)| targets(&links, &addresses, listen).contains_key(&ifindex))
+}
+
 /// Kinds whose packets do not come from queues of their own: an AF_XDP socket on them gets nothing, or
 /// packets that it must drop since they came in by a port.
 const STACKED: &[&str] = &[

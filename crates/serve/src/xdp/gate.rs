@@ -16,6 +16,7 @@ use super::report::{Report, Standing};
 use super::retry::Retry;
 use super::stats::Tallies;
 use super::{GateError, GateSettings, Reason};
+use crate::privileges::Opener;
 use crate::{DRAIN_LIMIT, Shared, Waker};
 
 /// The thread that attaches programs, follows the interfaces, and starts and ends the XDP workers.
@@ -42,11 +43,15 @@ impl Gate {
     ///
     /// # Errors
     /// The thread could not be started, or `enable: yes` and an interface could not be.
-    pub(crate) fn start(shared: &Arc<Shared>, settings: GateSettings) -> Result<Self, GateError> {
+    pub(crate) fn start(
+        shared: &Arc<Shared>,
+        opener: Opener,
+        settings: GateSettings,
+    ) -> Result<Self, GateError> {
         let waker = Waker::new()?;
         let (commands, orders) = channel();
         let (ready, first) = sync_channel(1);
-        let mut keeper = Keeper::new(Arc::clone(shared), settings, waker.clone());
+        let mut keeper = Keeper::new(Arc::clone(shared), opener, settings, waker.clone());
         let queues = Arc::clone(&keeper.queues);
         let run = move || keeper.run(&orders, &ready);
         let thread = Builder::new().name("gate".to_owned()).spawn(run)?;
@@ -102,6 +107,7 @@ impl Drop for Gate {
 /// What the gate keeps in its thread.
 struct Keeper {
     shared: Arc<Shared>,
+    opener: Opener,
     settings: GateSettings,
     waker: Waker,
     monitor: Option<Monitor>,
@@ -135,9 +141,10 @@ struct Running {
 }
 
 impl Keeper {
-    fn new(shared: Arc<Shared>, settings: GateSettings, waker: Waker) -> Self {
+    fn new(shared: Arc<Shared>, opener: Opener, settings: GateSettings, waker: Waker) -> Self {
         Self {
             shared,
+            opener,
             settings,
             waker,
             monitor: None,
@@ -331,6 +338,7 @@ impl Keeper {
             xdp: &self.settings.xdp,
             tallies: &mut self.tallies,
             gate: &self.waker,
+            opener: &self.opener,
         };
         match Interface::start(&mut site, &target) {
             Ok(interface) => Entry::Running(Box::new(Running {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sluicegate_conf::XdpConfig;
 use sluicegate_xsk::nic::{Nic, NicError};
-use sluicegate_xsk::prog::{AttachError, AttachMode, AttachedLink, LoadError, MapError};
+use sluicegate_xsk::prog::{AttachMode, AttachedLink, MapError};
 use sluicegate_xsk::{BindError, BusyPoll, Mode, QueueBuilder, QueueError};
 
 use super::facts::Target;
@@ -13,8 +13,9 @@ use super::opening::{CHUNK_BYTES, Opening};
 use super::reason::{Failures, Reason, Rung};
 use super::report::Standing;
 use super::stats::{Tallies, Tally};
-use super::steering::{Steering, SteeringError};
+use super::steering::Steering;
 use super::worker::{Ended, Identity, WorkerHandle};
+use crate::privileges::{Opener, ProgramError};
 use crate::{Shared, Waker};
 
 /// What every interface needs of the gate.
@@ -27,6 +28,8 @@ pub(super) struct Site<'a> {
     pub(super) tallies: &'a mut Tallies,
     /// Woken when a worker ends.
     pub(super) gate: &'a Waker,
+    /// Loads and attaches programs, makes AF_XDP sockets.
+    pub(super) opener: &'a Opener,
 }
 
 /// An interface that AF_XDP serves.
@@ -214,7 +217,7 @@ impl Interface {
         let mode = attach_mode(rung);
         let foothold = match kept.take().filter(|kept| kept.link.mode() == mode) {
             Some(foothold) => foothold,
-            None => Foothold::gain(nic, mode)?,
+            None => Foothold::gain(site.opener, nic, mode)?,
         };
         let steering = &foothold.steering;
         let mut workers = Vec::new();
@@ -281,9 +284,9 @@ impl Interface {
 }
 
 impl Foothold {
-    fn gain(nic: &Nic, mode: AttachMode) -> Result<Self, Setback> {
-        let steering = Steering::load()?;
-        let link = steering.attach(nic, mode)?;
+    fn gain(opener: &Opener, nic: &Nic, mode: AttachMode) -> Result<Self, Setback> {
+        let (program, link) = opener.program(nic, mode)?;
+        let steering = Steering::new(program)?;
         Ok(Self { steering, link })
     }
 }
@@ -330,7 +333,8 @@ fn start_workers(
             steering.sockets()?,
             told.clone(),
         );
-        let open = move || match builder.open(&sockets) {
+        let (opener, polls) = (site.opener.clone(), busy_poll(site.xdp.busy_poll_us));
+        let open = move || match builder.open_with(&sockets, || opener.xdp_socket(polls)) {
             Ok((queue, _report)) => {
                 // Without a listener the start was given up, and the order to stop is on its way.
                 let _ = told.send(Ok(()));
@@ -390,7 +394,8 @@ fn close(ended: Vec<Option<Ended>>) {
     });
 }
 
-const fn busy_poll(usecs: u32) -> BusyPoll {
+/// The clause's `busy-poll`, in microseconds.
+pub(crate) const fn busy_poll(usecs: u32) -> BusyPoll {
     match usecs {
         0 => BusyPoll::Off,
         usecs => BusyPoll::On {
@@ -407,26 +412,13 @@ const fn attach_mode(rung: Rung) -> AttachMode {
     }
 }
 
-impl From<AttachError> for Setback {
-    fn from(error: AttachError) -> Self {
+impl From<ProgramError> for Setback {
+    fn from(error: ProgramError) -> Self {
         match error {
-            AttachError::Foreign { id, name, .. } => Self::Final(Reason::Foreign { id, name }),
-            AttachError::NotPermitted { .. } => {
-                Self::Final(Reason::NotPermitted(error.to_string()))
-            }
-            AttachError::Gone => Self::Final(Reason::Gone),
-            other => Self::Rung(other.to_string()),
-        }
-    }
-}
-
-impl From<SteeringError> for Setback {
-    fn from(error: SteeringError) -> Self {
-        match error {
-            SteeringError::Load(LoadError::NotPermitted { .. }) => {
-                Self::Final(Reason::NotPermitted(error.to_string()))
-            }
-            other => Self::Rung(other.to_string()),
+            ProgramError::Foreign { id, name } => Self::Final(Reason::Foreign { id, name }),
+            ProgramError::NotPermitted(why) => Self::Final(Reason::NotPermitted(why)),
+            ProgramError::Gone => Self::Final(Reason::Gone),
+            ProgramError::Other(why) => Self::Rung(why),
         }
     }
 }

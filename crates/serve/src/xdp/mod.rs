@@ -32,7 +32,9 @@ use std::net::SocketAddr;
 
 use sluicegate_conf::XdpConfig;
 
+pub(crate) use facts::carries_listen_address;
 pub(crate) use gate::Gate;
+pub(crate) use interface::busy_poll;
 pub use reason::{Failures, Reason, Rung};
 
 /// What the gate is to do.

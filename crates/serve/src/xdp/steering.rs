@@ -1,10 +1,7 @@
 use std::net::Ipv4Addr;
 
 use sluicegate_bpf::{self as bpf, Exit};
-use sluicegate_xsk::nic::Nic;
-use sluicegate_xsk::prog::{
-    AttachError, AttachMode, AttachedLink, LoadError, LoadOptions, Map, MapError, Program, XskMap,
-};
+use sluicegate_xsk::prog::{Map, MapError, Program, XskMap};
 
 use super::facts::Target;
 
@@ -18,15 +15,6 @@ pub(super) struct Steering {
     counters: Map,
 }
 
-/// Why the program could not be made ready.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SteeringError {
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    #[error(transparent)]
-    Map(#[from] MapError),
-}
-
 /// The key of the only entry.
 const ONLY: [u8; 4] = 0u32.to_ne_bytes();
 /// Values of the sets: what counts is the key.
@@ -35,12 +23,11 @@ const OFF: [u8; 4] = 0u32.to_ne_bytes();
 const ON: [u8; 4] = 1u32.to_ne_bytes();
 
 impl Steering {
-    /// Loads the program; it passes everything until [`open`](Self::open).
+    /// Takes a loaded program; it passes everything until [`open`](Self::open).
     ///
     /// # Errors
-    /// The kernel's.
-    pub(super) fn load() -> Result<Self, SteeringError> {
-        let program = Program::load(bpf::STEER, bpf::PROGRAM, &LoadOptions::new())?;
+    /// It lacks a map, or there are too many open files.
+    pub(super) fn new(program: Program) -> Result<Self, MapError> {
         Ok(Self {
             link: program.map(bpf::MAP_LINK)?,
             listen: program.map(bpf::MAP_LISTEN)?,
@@ -49,14 +36,6 @@ impl Steering {
             counters: program.map(bpf::MAP_COUNTERS)?,
             program,
         })
-    }
-
-    /// Attaches the program.
-    ///
-    /// # Errors
-    /// The kernel's; what is there stays there.
-    pub(super) fn attach(&self, nic: &Nic, mode: AttachMode) -> Result<AttachedLink, AttachError> {
-        self.program.attach(nic, mode)
     }
 
     /// The map that queues enter their sockets into.

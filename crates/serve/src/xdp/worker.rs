@@ -10,6 +10,7 @@ use sluicegate_xsk::{Queue, QueueError};
 use super::service::{Attendance, Service};
 use super::stats::{Tally, queue_counts};
 use crate::decide::Moment;
+use crate::process::wall_in_worker;
 use crate::{PENDING_PER_WORKER, Shared, Waker};
 
 /// One AF_XDP queue and its thread.
@@ -94,6 +95,7 @@ impl WorkerHandle {
                     fault: None,
                 };
             };
+            wall_in_worker();
             Worker {
                 shared,
                 counters,

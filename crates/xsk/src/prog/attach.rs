@@ -53,6 +53,21 @@ impl AttachedLink {
         Ok(Self { fd, mode })
     }
 
+    /// A link that somebody else made, on this interface. From now on it is this value that holds it.
+    ///
+    /// # Errors
+    /// [`AttachError::NotALink`], or [`AttachError::Gone`] if it is on another interface, or on none any more.
+    pub fn from_fd(fd: OwnedFd, nic: &Nic, mode: AttachMode) -> Result<Self, AttachError> {
+        let info = sys::link_info(fd.as_fd()).map_err(|_| AttachError::NotALink)?;
+        if !info.is_xdp {
+            return Err(AttachError::NotALink);
+        }
+        if info.ifindex != nic.index() {
+            return Err(AttachError::Gone);
+        }
+        Ok(Self { fd, mode })
+    }
+
     /// Where the program runs.
     pub const fn mode(&self) -> AttachMode {
         self.mode
@@ -93,6 +108,12 @@ impl AttachedLink {
         sys::link_info(self.fd.as_fd())
             .map(|info| info.program_id)
             .map_err(|errno| AttachError::Os { call: "bpf", errno })
+    }
+}
+
+impl From<AttachedLink> for OwnedFd {
+    fn from(link: AttachedLink) -> Self {
+        link.fd
     }
 }
 

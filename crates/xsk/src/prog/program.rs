@@ -1,9 +1,8 @@
 use std::collections::BTreeMap;
-use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use aya::programs::{ProgramError, ProgramFd, Xdp};
+use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
 
 use super::attach::{AttachMode, AttachedLink};
@@ -14,10 +13,13 @@ use crate::privileges::{Capability, MissingCapabilities};
 use crate::sys::{self, Errno, TestContext};
 
 /// An XDP program in the kernel, with its maps. It runs where it is attached; see [`Program::attach`].
+///
+/// It is nothing but descriptors, so that a process with privileges can load it for one without: see
+/// [`Program::into_parts`].
+#[derive(Debug)]
 pub struct Program {
-    /// Holds program and maps.
-    object: Ebpf,
-    fd: ProgramFd,
+    fd: OwnedFd,
+    maps: BTreeMap<String, OwnedFd>,
     name: String,
 }
 
@@ -66,11 +68,22 @@ impl Program {
         let mut room = Vec::new();
         let mut object = loader.load(aligned(object, &mut room)).map_err(refused)?;
         let fd = load_program(&mut object, name)?;
-        Ok(Self {
-            object,
+        let maps = map_files(&object)?;
+        Ok(Self::from_parts(name, fd, maps))
+    }
+
+    /// The descriptors of the program and of its maps by their names, to be sent elsewhere.
+    pub fn into_parts(self) -> (OwnedFd, BTreeMap<String, OwnedFd>) {
+        (self.fd, self.maps)
+    }
+
+    /// A program that somebody else loaded, from its parts.
+    pub fn from_parts(name: &str, fd: OwnedFd, maps: BTreeMap<String, OwnedFd>) -> Self {
+        Self {
             fd,
+            maps,
             name: name.to_owned(),
-        })
+        }
     }
 
     /// The program's name.
@@ -125,25 +138,16 @@ impl Program {
     }
 
     fn map_fd(&self, name: &str) -> Result<BorrowedFd<'_>, MapError> {
-        let map = self.object.map(name).and_then(map_data);
-        let map = map.ok_or_else(|| MapError::NoMap {
+        let map = self.maps.get(name).ok_or_else(|| MapError::NoMap {
             name: name.to_owned(),
         })?;
-        Ok(map.fd().as_fd())
+        Ok(map.as_fd())
     }
 }
 
 impl AsFd for Program {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-impl fmt::Debug for Program {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Program")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
     }
 }
 
@@ -197,7 +201,7 @@ impl XdpAction {
     }
 }
 
-fn load_program(object: &mut Ebpf, name: &str) -> Result<ProgramFd, LoadError> {
+fn load_program(object: &mut Ebpf, name: &str) -> Result<OwnedFd, LoadError> {
     let missing = || LoadError::NoProgram {
         name: name.to_owned(),
     };
@@ -208,7 +212,22 @@ fn load_program(object: &mut Ebpf, name: &str) -> Result<ProgramFd, LoadError> {
         .map_err(|_| missing())?;
     program.load().map_err(rejected)?;
     let fd = program.fd().map_err(rejected)?;
-    fd.try_clone().map_err(|error| rejected(error.into()))
+    own(fd.as_fd())
+}
+
+/// All maps of the object that a program can be asked for.
+fn map_files(object: &Ebpf) -> Result<BTreeMap<String, OwnedFd>, LoadError> {
+    object
+        .maps()
+        .filter_map(|(name, map)| Some((name.to_owned(), map_data(map)?)))
+        .map(|(name, data)| Ok((name, own(data.fd().as_fd())?)))
+        .collect()
+}
+
+/// A descriptor beside the object's own.
+fn own(fd: BorrowedFd<'_>) -> Result<OwnedFd, LoadError> {
+    let own = fd.try_clone_to_owned();
+    own.map_err(|error| rejected(ProgramError::IOError(error)))
 }
 
 /// Room for the end of the verifier's log, where the reason stands.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::builder::{BindReport, BusyPoll, Mode, QueueBuilder};
 use super::error::BindError;
 use super::holder;
+use super::unbound::UnboundSocket;
 use crate::privileges::{Capability, MissingCapabilities};
 use crate::queue::{KernelRings, MapSlot, Queue, QueueLimits, QueueParts, refill};
 use crate::ring::{Consumer, Producer, SharedRing};
@@ -76,9 +77,13 @@ fn entries(wanted: u32) -> u32 {
         .next_power_of_two()
 }
 
+/// Makes the socket of one try.
+type Sockets<'a> = &'a mut dyn FnMut() -> Result<UnboundSocket, BindError>;
+
 pub(super) fn open(
     options: &QueueBuilder,
     xskmap: BorrowedFd<'_>,
+    sockets: Sockets<'_>,
 ) -> Result<(Queue, BindReport), BindError> {
     let plan = Plan::new(options)?;
     let map = BpfMap::from_fd(xskmap).map_err(|errno| BindError::Os { call: "bpf", errno })?;
@@ -100,7 +105,7 @@ pub(super) fn open(
     for &mode in modes {
         // Socket and memory are made anew for each mode: a failed zero-copy bind leaves them in a state in which other
         // binds have been seen to hang or fail.
-        match open_in(options, &plan, mode, &map) {
+        match open_in(options, &plan, (mode, &map), sockets) {
             Ok((queue, mut report)) => {
                 report.failed = failed;
                 return Ok((queue, report));
@@ -118,24 +123,20 @@ pub(super) fn open(
 fn open_in(
     options: &QueueBuilder,
     plan: &Plan,
-    mode: Mode,
-    map: &BpfMap,
+    (mode, map): (Mode, &BpfMap),
+    sockets: Sockets<'_>,
 ) -> Result<(Queue, BindReport), BindError> {
     let zero_copy = mode == Mode::ZeroCopy;
     if zero_copy && options.zero_copy_offered == Some(false) {
         return Err(BindError::ModeUnsupported { mode, errno: None });
     }
-    let socket = new_socket()?;
+    let (socket, busy_poll) = sockets()?.into_parts();
     let (mut umem, memory) = register(options, plan, &socket)?;
     let mut rings = map_rings(plan, &socket).map_err(|errno| BindError::Os {
         call: "AF_XDP ring set-up",
         errno,
     })?;
     let tx_budget = !zero_copy && socket.set_tx_budget(TX_BUDGET.min(plan.tx)).is_ok();
-    let busy_poll = match options.busy_poll {
-        BusyPoll::Off => None,
-        BusyPoll::On { usecs, budget } => Some(socket.prefer_busy_poll(usecs, budget).is_ok()),
-    };
     let limits = plan.limits(options);
     // Several drivers want to find frames in the fill ring at bind, even for transmission alone.
     let _ = refill(&mut rings.fill, &mut umem, &limits);
@@ -167,20 +168,6 @@ fn open_in(
         limits,
     });
     Ok((queue, report))
-}
-
-fn new_socket() -> Result<XdpSocket, BindError> {
-    XdpSocket::new().map_err(|errno| match errno.number() {
-        libc::EPERM | libc::EACCES => BindError::NotPermitted {
-            call: "socket(AF_XDP)",
-            missing: MissingCapabilities::of(&[Capability::NetRaw]),
-        },
-        libc::EAFNOSUPPORT => BindError::NoAfXdp,
-        _ => BindError::Os {
-            call: "socket(AF_XDP)",
-            errno,
-        },
-    })
 }
 
 fn register(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::bind;
 use super::error::BindError;
+use super::unbound::UnboundSocket;
 use crate::nic::Nic;
 use crate::queue::Queue;
 use crate::umem::{HugePages, MemoryReport};
@@ -215,6 +216,18 @@ impl QueueBuilder {
     /// # Errors
     /// [`BindError`], of the last mode tried.
     pub fn open(&self, xskmap: impl AsFd) -> Result<(Queue, BindReport), BindError> {
-        bind::open(self, xskmap.as_fd())
+        self.open_with(xskmap, || UnboundSocket::create(self.busy_poll))
+    }
+
+    /// The same, with sockets that somebody else makes: one for each mode that is tried.
+    ///
+    /// # Errors
+    /// [`BindError`], of the last mode tried, or of `sockets`.
+    pub fn open_with(
+        &self,
+        xskmap: impl AsFd,
+        mut sockets: impl FnMut() -> Result<UnboundSocket, BindError>,
+    ) -> Result<(Queue, BindReport), BindError> {
+        bind::open(self, xskmap.as_fd(), &mut sockets)
     }
 }

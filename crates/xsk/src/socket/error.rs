@@ -23,7 +23,7 @@ pub enum BindError {
     /// The UMEM is larger than this process may lock, and it lacks `CAP_IPC_LOCK`.
     #[error(
         "the queue needs {needed_bytes} bytes of locked memory, the limit is {limit_bytes} (ulimit -l; in systemd, \
-         LimitMEMLOCK=); raise it, grant CAP_IPC_LOCK, or use fewer frames"
+         LimitMEMLOCK=; for containers, --ulimit memlock=-1); raise it, grant CAP_IPC_LOCK, or use fewer frames"
     )]
     MemLock {
         /// Bytes of the UMEM.
@@ -88,7 +88,10 @@ pub enum BindError {
         interface: String,
     },
     /// This kernel has no AF_XDP.
-    #[error("this kernel has no AF_XDP sockets (CONFIG_XDP_SOCKETS)")]
+    #[error(
+        "socket(AF_XDP): this kernel has no AF_XDP sockets (CONFIG_XDP_SOCKETS), or a service manager forbids them (add \
+         AF_XDP to RestrictAddressFamilies=)"
+    )]
     NoAfXdp,
     /// Another system call failed.
     #[error("{call}: {errno}")]

@@ -38,6 +38,15 @@ impl XdpSocket {
         Ok(Self { fd })
     }
 
+    /// A socket that somebody else made.
+    pub(crate) const fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    pub(crate) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Registers `memory` as the socket's UMEM. The caller keeps it mapped until after the socket is closed.
     pub(crate) fn register_umem(
         &self,

@@ -1,0 +1,260 @@
+use std::ffi::OsString;
+use std::io::{self, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+use nix::sys::signal::SigSet;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::process::Signal;
+use sluicegate_xsk::nic::{Nic, NicError};
+use sluicegate_xsk::prog::AttachMode;
+use sluicegate_xsk::{BindError as XdpBindError, UnboundSocket};
+
+use super::broker::MAX_FILES;
+use super::opener::Given;
+use super::pace::Pace;
+use super::program::{ProgramError, into_files, load_and_attach};
+use super::protocol::{
+    BUSY_POLL, Company, Hook, REQUEST_BYTES, Refusal, RefusalKind, Reply, Request,
+};
+use super::rights::Rights;
+use crate::listen::{BindError, Transport, group_udp, listen_tcp, probe};
+use crate::process::{Inmate, OPENING, PrivilegeError, User, WallError, give_up, wall_in};
+use crate::server::UseXdp;
+use crate::xdp::busy_poll;
+
+/// The whole life of the privileged process: to be called first thing in `main`, before anything is opened or
+/// started, when the program is run as [`ServerOptions`](crate::ServerOptions) say.
+///
+/// Standard input is the socket to the server, which ends it by closing that. Arguments: the user to become (empty:
+/// none), `xdp` or `no-xdp`, the configuration file.
+pub fn privileges_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    sluicegate_engine::forget_inherited_files();
+    // Those that stop the server are for the server: it asks until it has ended.
+    let _ = SigSet::all().thread_block();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The server's own place for what comes before its log.
+            let _ = writeln!(io::stderr(), "sluicegate: privileged process: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Why the process ended.
+#[derive(Debug, thiserror::Error)]
+enum EntryError {
+    #[error("it is started by the server, not by hand")]
+    Arguments,
+    #[error("the configuration can't be used")]
+    Configuration,
+    #[error(transparent)]
+    User(#[from] PrivilegeError),
+    #[error(transparent)]
+    Walls(#[from] WallError),
+    #[error("{0}")]
+    System(#[from] rustix::io::Errno),
+    #[error("the server sent what is no request")]
+    Malformed(#[from] super::protocol::Malformed),
+}
+
+fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<(), EntryError> {
+    let mut next = || arguments.next().ok_or(EntryError::Arguments);
+    let (user, xdp, file) = (next()?, next()?, PathBuf::from(next()?));
+    let user = user.into_string().map_err(|_| EntryError::Arguments)?;
+    let xdp = if xdp == "xdp" {
+        UseXdp::Configured
+    } else {
+        UseXdp::Never
+    };
+    // The server's other end may live on in nobody; but its death is told twice.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    rustix::thread::set_name(c"sluicegate-priv")?;
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let user = (!user.is_empty()).then(|| User::find(&user)).transpose()?;
+    give_up(user.as_ref(), OPENING)?;
+    // From here on it can read files and no more, and start nothing.
+    wall_in(Inmate::Broker)?;
+    let rights = Rights::read(&file, xdp).ok_or(EntryError::Configuration)?;
+    let mut process = Process {
+        file,
+        xdp,
+        rights,
+        pace: Pace::new(Instant::now()),
+    };
+    process.serve(&socket)
+}
+
+struct Process {
+    file: PathBuf,
+    xdp: UseXdp,
+    rights: Rights,
+    pace: Pace,
+}
+
+/// What was opened, and the names of maps among it.
+#[derive(Default)]
+struct Opened {
+    files: Vec<OwnedFd>,
+    names: Vec<String>,
+}
+
+impl Process {
+    /// Answers until the server is gone, or sends what is no request.
+    fn serve(&mut self, socket: &OwnedFd) -> Result<(), EntryError> {
+        // One byte more than a request has: what is longer is none.
+        let mut bytes = [0; REQUEST_BYTES + 1];
+        loop {
+            let (len, _) = rustix::net::recv(socket, &mut bytes[..], RecvFlags::empty())?;
+            if len == 0 {
+                return Ok(());
+            }
+            let request = Request::read(&bytes[..len])?;
+            thread::sleep(self.pace.wait(Instant::now()));
+            let (opened, reply) = match self.open(&request) {
+                Ok(opened) => {
+                    let names = opened.names.clone();
+                    (opened, Reply::Done { names })
+                }
+                Err(refusal) => (Opened::default(), Reply::Refused(refusal)),
+            };
+            send(socket, &reply, &opened.files)?;
+        }
+    }
+
+    fn open(&mut self, request: &Request) -> Result<Opened, Refusal> {
+        match *request {
+            Request::Udp {
+                address,
+                count,
+                company,
+            } => {
+                self.may_listen(address, Transport::Udp)?;
+                listen(address, Transport::Udp, company, || {
+                    group_udp(address, count.into())
+                })
+            }
+            Request::Tcp { address, company } => {
+                self.may_listen(address, Transport::Tcp)?;
+                listen(address, Transport::Tcp, company, || {
+                    listen_tcp(address).map(|socket| vec![socket])
+                })
+            }
+            Request::XdpSocket => {
+                let usecs = self.rights.xdp_busy_poll_us().ok_or_else(not_configured)?;
+                xdp_socket(usecs)
+            }
+            Request::Program { ifindex, hook } => {
+                if !self.rights.may_attach(ifindex) {
+                    return Err(not_configured());
+                }
+                let (files, names) = attach(ifindex, hook).map_err(ProgramError::into_refusal)?;
+                Ok(Opened { files, names })
+            }
+            Request::Configuration => {
+                let read = Rights::read(&self.file, self.xdp);
+                self.rights = read.ok_or_else(|| other("the configuration can't be used"))?;
+                Ok(Opened::default())
+            }
+        }
+    }
+
+    fn may_listen(&self, address: SocketAddr, transport: Transport) -> Result<(), Refusal> {
+        if self.rights.may_listen(address, transport) {
+            Ok(())
+        } else {
+            Err(not_configured())
+        }
+    }
+}
+
+fn listen(
+    address: SocketAddr,
+    transport: Transport,
+    company: Company,
+    open: impl FnOnce() -> Result<Vec<socket2::Socket>, BindError>,
+) -> Result<Opened, Refusal> {
+    let alone = match company {
+        Company::Alone => probe(address, transport),
+        Company::Own => Ok(()),
+    };
+    let sockets = alone.and_then(|()| open());
+    let sockets = sockets.map_err(|error| error.to_refusal())?;
+    let files = sockets.into_iter().map(OwnedFd::from).collect();
+    Ok(Opened {
+        files,
+        names: Vec::new(),
+    })
+}
+
+fn xdp_socket(busy_poll_us: u32) -> Result<Opened, Refusal> {
+    let socket = UnboundSocket::create(busy_poll(busy_poll_us)).map_err(|error| {
+        let errno = match error {
+            XdpBindError::NotPermitted { .. } => nix::libc::EPERM,
+            XdpBindError::NoAfXdp => nix::libc::EAFNOSUPPORT,
+            XdpBindError::Os { errno, .. } => errno.number(),
+            _ => nix::libc::EIO,
+        };
+        Refusal {
+            kind: RefusalKind::Os,
+            number: errno.cast_unsigned(),
+            text: String::new(),
+        }
+    })?;
+    let polls = socket.busy_poll() == Some(true);
+    Ok(Opened {
+        files: vec![socket.into()],
+        names: polls.then(|| BUSY_POLL.to_owned()).into_iter().collect(),
+    })
+}
+
+fn attach(ifindex: u32, hook: Hook) -> Result<Given, ProgramError> {
+    let nic = Nic::by_index(ifindex).map_err(|error| match error {
+        NicError::NotFound { .. } => ProgramError::Gone,
+        other => ProgramError::Other(other.to_string()),
+    })?;
+    let mode = match hook {
+        Hook::Native => AttachMode::Native,
+        Hook::Generic => AttachMode::Generic,
+    };
+    load_and_attach(&nic, mode).map(into_files)
+}
+
+fn not_configured() -> Refusal {
+    Refusal {
+        kind: RefusalKind::NotConfigured,
+        number: 0,
+        text: String::new(),
+    }
+}
+
+fn other(why: &str) -> Refusal {
+    Refusal {
+        kind: RefusalKind::Other,
+        number: 0,
+        text: why.to_owned(),
+    }
+}
+
+fn send(socket: &OwnedFd, reply: &Reply, files: &[OwnedFd]) -> rustix::io::Result<()> {
+    let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !files.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(&files)) {
+        return Err(rustix::io::Errno::MSGSIZE);
+    }
+    let bytes = reply.to_bytes();
+    rustix::net::sendmsg(
+        socket,
+        &[IoSlice::new(&bytes)],
+        &mut ancillary,
+        SendFlags::NOSIGNAL,
+    )?;
+    Ok(())
+}

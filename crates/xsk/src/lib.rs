@@ -49,7 +49,9 @@ pub use socket::{Ladder, NegotiateError, Negotiated, Rung, RungFailure, negotiat
 pub use {
     privileges::{Capability, MissingCapabilities},
     queue::{Handler, Queue, QueueCounters, QueueError, RxPacket, Woken, XdpStatistics},
-    socket::{BindError, BindReport, BusyPoll, Holder, Mode, QueueBuilder, UnboundSocket},
+    socket::{
+        BindError, BindReport, BusyPoll, Holder, Mode, QueueBuilder, UnboundSocket, try_socket,
+    },
     sys::Errno,
     umem::{Census, HugePages, MemoryReport},
 };

@@ -6,15 +6,19 @@
 
 mod ethtool;
 mod features;
+mod flags;
 mod link;
 mod message;
 mod monitor;
 mod query;
+mod route;
 mod snapshot;
 
 pub use ethtool::{Channels, RingSizes};
 pub use features::XdpFeatures;
+pub use flags::{EthtoolFlags, UdpHash, ethtool_flags, steering_rules, udp_hash};
 pub use link::{Address, Attached, AttachedMode, Link, addresses, links};
 pub use monitor::Monitor;
 pub use query::NicError;
+pub use route::interface_towards;
 pub use snapshot::{Nic, NicCaps};

@@ -11,4 +11,4 @@ mod program;
 pub use attach::{AttachMode, AttachedLink};
 pub use error::{AttachError, LoadError, MapError, TestError};
 pub use map::{Map, XskMap};
-pub use program::{LoadOptions, Program, TestOptions, TestOutcome, XdpAction};
+pub use program::{LoadOptions, Program, TestOptions, TestOutcome, XdpAction, program_name};

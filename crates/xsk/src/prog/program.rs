@@ -51,6 +51,14 @@ impl LoadOptions {
     }
 }
 
+/// The name of a loaded program by its number, at most 15 bytes. Needs `CAP_SYS_ADMIN`.
+///
+/// # Errors
+/// `ENOENT` if there is none, `EPERM` without the capability.
+pub fn program_name(id: u32) -> Result<String, Errno> {
+    sys::program_name(id)
+}
+
 impl Program {
     /// Makes the maps of an object (an ELF file) and loads its XDP program `name`. Needs `CAP_BPF` and `CAP_NET_ADMIN`.
     ///

@@ -8,9 +8,20 @@ mod holder;
 mod ladder;
 mod unbound;
 
+use crate::sys::{Errno, XdpSocket};
+
 pub use builder::{BindReport, BusyPoll, Mode, QueueBuilder};
 pub use error::BindError;
 pub use holder::Holder;
 #[cfg(feature = "loader")]
 pub use ladder::{Ladder, NegotiateError, Negotiated, Rung, RungFailure, negotiate};
 pub use unbound::UnboundSocket;
+
+/// Makes an AF_XDP socket and closes it again: whether this thread may have one.
+///
+/// # Errors
+/// `EAFNOSUPPORT`: the kernel has none, or a filter (systemd's `RestrictAddressFamilies=`) says so. `EPERM`: `CAP_NET_RAW`
+/// is missing, or a seccomp filter or security module forbids it.
+pub fn try_socket() -> Result<(), Errno> {
+    XdpSocket::new().map(drop)
+}

@@ -17,7 +17,7 @@ pub(crate) use bpf::BpfMap;
 pub use errno::Errno;
 pub(crate) use mapping::{Advice, Mapping};
 pub(crate) use net::{
-    ETHTOOL_WORDS, EthtoolGet, NetlinkSocket, ethtool_get, memlock_limit_bytes, ready,
+    ETHTOOL_WORDS, EthtoolGet, NetlinkSocket, ethtool_ask, ethtool_get, memlock_limit_bytes, ready,
 };
 #[cfg(feature = "loader")]
 pub(crate) use program::{

@@ -119,6 +119,14 @@ pub(crate) enum EthtoolGet {
     Driver = 0x03,
     /// `struct ethtool_ringparam`, 36 bytes.
     Rings = 0x10,
+    /// `struct ethtool_value`, 8 bytes: `enum ethtool_flags`.
+    Flags = 0x25,
+    /// `struct ethtool_rxnfc`, 192 bytes: what of a flow's packets is hashed.
+    FlowHash = 0x29,
+    /// `struct ethtool_value`, 8 bytes: whether generic receive offload is on.
+    Gro = 0x2b,
+    /// `struct ethtool_rxnfc`, 192 bytes: how many steering rules there are.
+    RuleCount = 0x2e,
     /// `struct ethtool_channels`, 36 bytes.
     Channels = 0x3c,
 }
@@ -128,8 +136,18 @@ pub(crate) const ETHTOOL_WORDS: usize = 49;
 
 /// Runs `command` on the interface `name`; the answer is the command's structure as 32-bit words, zeros behind it.
 pub(crate) fn ethtool_get(name: &str, command: EthtoolGet) -> Result<[u32; ETHTOOL_WORDS], Errno> {
+    ethtool_ask(name, command, 0)
+}
+
+/// The same for commands that take `argument` in the word after the command.
+pub(crate) fn ethtool_ask(
+    name: &str,
+    command: EthtoolGet,
+    argument: u32,
+) -> Result<[u32; ETHTOOL_WORDS], Errno> {
     let mut words = [0u32; ETHTOOL_WORDS];
     words[0] = command as u32;
+    words[1] = argument;
     // SAFETY: all-zero bytes are a valid ifreq (integers, arrays and null pointers).
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     // The last byte stays 0, the terminator.

@@ -1,0 +1,131 @@
+use std::fmt;
+
+use crate::sys::{EthtoolGet, ethtool_ask, ethtool_get};
+
+/// What a device or the kernel does with packets before anybody sees them (`ethtool -k`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "ethtool's own list of independent switches"
+)]
+pub struct EthtoolFlags {
+    /// Tags of received packets are taken off (`rxvlan`).
+    pub rx_vlan: bool,
+    /// Tags of sent packets are put in (`txvlan`).
+    pub tx_vlan: bool,
+    /// The device joins packets of one TCP flow (`lro`).
+    pub lro: bool,
+    /// The kernel joins packets of one flow (`gro`); `None` if it doesn't tell.
+    pub gro: Option<bool>,
+    /// Steering rules can be set (`ntuple`).
+    pub ntuple: bool,
+    /// The device tells its hash of a packet (`rxhash`).
+    pub rx_hash: bool,
+}
+
+/// Which parts of a UDP packet the device hashes to choose a queue (`ethtool -n IF rx-flow-hash udp4`).
+///
+/// Shown in ethtool's letters: `s` and `d` for the addresses, `f` and `n` for the ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UdpHash(u64);
+
+/// `RXH_*` of `linux/ethtool.h` and ethtool's letters for them.
+const HASHED: [(u64, char); 8] = [
+    (1 << 1, 'm'),
+    (1 << 2, 'v'),
+    (1 << 3, 't'),
+    (1 << 4, 's'),
+    (1 << 5, 'd'),
+    (1 << 6, 'f'),
+    (1 << 7, 'n'),
+    (1 << 31, 'r'),
+];
+const PORTS: u64 = (1 << 6) | (1 << 7);
+
+impl UdpHash {
+    /// What ethtool's letters stand for; `None` if there is another one among them.
+    pub fn from_letters(letters: &str) -> Option<Self> {
+        letters
+            .chars()
+            .try_fold(0, |bits, letter| {
+                let (bit, _) = HASHED.iter().find(|(_, known)| *known == letter)?;
+                Some(bits | bit)
+            })
+            .map(Self)
+    }
+
+    /// Whether both ports count.
+    pub const fn has_ports(self) -> bool {
+        self.0 & PORTS == PORTS
+    }
+}
+
+impl fmt::Display for UdpHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        HASHED
+            .iter()
+            .filter(|(bit, _)| self.0 & bit != 0)
+            .try_for_each(|(_, letter)| write!(f, "{letter}"))
+    }
+}
+
+// enum ethtool_flags of linux/ethtool.h
+const FLAG_TX_VLAN: u32 = 1 << 7;
+const FLAG_RX_VLAN: u32 = 1 << 8;
+const FLAG_LRO: u32 = 1 << 15;
+const FLAG_NTUPLE: u32 = 1 << 27;
+const FLAG_RX_HASH: u32 = 1 << 28;
+/// Flow types of `linux/ethtool.h`.
+const UDP_V4_FLOW: u32 = 2;
+const UDP_V6_FLOW: u32 = 6;
+
+/// The switches of the interface `name`; `None` if it doesn't tell.
+pub fn ethtool_flags(name: &str) -> Option<EthtoolFlags> {
+    let flags = ethtool_get(name, EthtoolGet::Flags).ok()?[1];
+    let gro = ethtool_get(name, EthtoolGet::Gro).ok();
+    Some(EthtoolFlags {
+        rx_vlan: flags & FLAG_RX_VLAN != 0,
+        tx_vlan: flags & FLAG_TX_VLAN != 0,
+        lro: flags & FLAG_LRO != 0,
+        gro: gro.map(|words| words[1] != 0),
+        ntuple: flags & FLAG_NTUPLE != 0,
+        rx_hash: flags & FLAG_RX_HASH != 0,
+    })
+}
+
+/// What the interface `name` hashes of UDP packets over IPv4 and over IPv6; `None` where it doesn't tell.
+pub fn udp_hash(name: &str) -> (Option<UdpHash>, Option<UdpHash>) {
+    let ask = |flow| {
+        let words = ethtool_ask(name, EthtoolGet::FlowHash, flow).ok()?;
+        // `struct ethtool_rxnfc`: command, flow type, then 64 bits of data.
+        let bytes = [words[2].to_ne_bytes(), words[3].to_ne_bytes()].concat();
+        Some(UdpHash(u64::from_ne_bytes(bytes.try_into().ok()?)))
+    };
+    (ask(UDP_V4_FLOW), ask(UDP_V6_FLOW))
+}
+
+/// How many rules steer packets of the interface `name` to queues; `None` if it has none to tell.
+pub fn steering_rules(name: &str) -> Option<u32> {
+    // `struct ethtool_rxnfc`: command, flow type, data, a flow of 168 bytes, the count.
+    const COUNT: usize = (4 + 4 + 8 + 168) / 4;
+    ethtool_get(name, EthtoolGet::RuleCount)
+        .ok()
+        .map(|words| words[COUNT])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_those_of_ethtool() {
+        let hash = UdpHash::from_letters("sdfn").expect("known letters");
+        assert!(hash.has_ports());
+        assert_eq!((hash.0, hash.to_string().as_str()), (0xf0, "sdfn"));
+        let addresses = UdpHash::from_letters("ds").expect("known letters");
+        assert!(!addresses.has_ports());
+        assert_eq!(addresses.to_string(), "sd");
+        assert_eq!(UdpHash::from_letters("sdx"), None);
+    }
+}

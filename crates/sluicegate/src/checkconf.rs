@@ -1,8 +1,11 @@
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-use sluicegate_serve::check;
+use sluicegate_conf::XdpEnable;
+use sluicegate_doctor::{Facts, Finding, Group, Verdict, Wanted, examine_without_interfaces};
+use sluicegate_serve::{check, load};
 
 use crate::cli::CheckconfArgs;
 
@@ -23,8 +26,9 @@ pub(crate) fn run(arguments: &CheckconfArgs, default: &Path) -> ExitCode {
     let said = match &arguments.option {
         None if quiet => return ExitCode::SUCCESS,
         None => Ok(format!(
-            "sluicegate checkconf: no errors in {}",
-            file.display()
+            "sluicegate checkconf: no errors in {}{}",
+            file.display(),
+            place(file)
         )),
         Some(option) => checked.value_of(option).ok_or(option),
     };
@@ -39,4 +43,35 @@ pub(crate) fn run(arguments: &CheckconfArgs, default: &Path) -> ExitCode {
         }
     };
     code
+}
+
+/// What of this machine would keep the fast path away, a line each: the checks of `doctor` that need no interface. What a
+/// person's shell may do says nothing of what the service may, so that is left out.
+fn place(file: &Path) -> String {
+    let Ok(loaded) = load(file) else {
+        return String::new();
+    };
+    if loaded.config.xdp.enable == XdpEnable::No {
+        return String::new();
+    }
+    let facts = Facts::gather_host(Wanted::from_config(&loaded.config));
+    let is_root = nix::unistd::geteuid().is_root();
+    let told = |finding: &Finding| {
+        let of_process = finding.group == Group::Privileges && finding.check != "memlock";
+        finding.verdict >= Verdict::Warn && (!of_process || is_root || facts.process.under_systemd)
+            || finding.check == "memlock" && finding.verdict == Verdict::Info
+    };
+    let mut lines = String::new();
+    for finding in examine_without_interfaces(&facts)
+        .iter()
+        .filter(|finding| told(finding))
+    {
+        let word = finding.verdict.word().to_uppercase();
+        let _ = write!(
+            lines,
+            "\nsluicegate checkconf: [{word}] {}: {}",
+            finding.check, finding.says
+        );
+    }
+    lines
 }

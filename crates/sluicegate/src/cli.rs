@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use sluicegate_doctor::Undo;
 
 /// A DNS server that answers at the speed of the network card.
 ///
@@ -46,6 +47,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Check a configuration file with the server's own code: exit 0 if it can be used, 1 if not
     Checkconf(CheckconfArgs),
+    /// Look for what keeps this machine from its best, and say what to type to mend it
+    ///
+    /// Looks at the kernel, at what the process may do, at the interfaces that carry the configuration's addresses and
+    /// those below them, and at the running server if there is one. Changes nothing unless told to by --fix.
+    ///
+    /// Exit status: 0 nothing to mend, 1 warnings, 2 failures (or wrong arguments).
+    Doctor(DoctorArgs),
     /// Print the counters of a running server
     Stats(StatsArgs),
     /// Show the server at work on AF_XDP, on network namespaces of its own (needs root)
@@ -73,6 +81,36 @@ pub(crate) struct CheckconfArgs {
 
     /// The file; default as for the server
     pub(crate) file: Option<PathBuf>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub(crate) struct DoctorArgs {
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Change the runtime settings that warnings and failures name, and write down what they were. What interrupts
+    /// traffic is changed only if its CHECK is named
+    #[arg(long, conflicts_with = "undo")]
+    pub(crate) fix: bool,
+
+    /// Put back what --fix has changed, and do nothing else: exit 0, or 1 if something could not be
+    #[arg(long, conflicts_with_all = ["json", "checks"])]
+    pub(crate) undo: bool,
+
+    /// Where --fix writes down what was changed
+    #[arg(long, value_name = "FILE", default_value = Undo::DEFAULT_FILE)]
+    pub(crate) state: PathBuf,
+
+    /// Start no server of its own between two network namespaces to try AF_XDP out
+    #[arg(long)]
+    pub(crate) no_trial: bool,
+
+    /// Only these checks, by name
+    #[arg(value_name = "CHECK")]
+    pub(crate) checks: Vec<String>,
 }
 
 /// Arguments of `stats`.

@@ -7,6 +7,7 @@
 mod checkconf;
 mod cli;
 mod demo;
+mod doctor;
 mod generate;
 mod logging;
 mod serve;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         None => serve::run(&cli),
         Some(Command::Checkconf(arguments)) => return checkconf::run(arguments, &cli.config),
         Some(Command::Demo) => demo::run().map(|()| ExitCode::SUCCESS),
+        Some(Command::Doctor(arguments)) => doctor::run(arguments, &cli.config),
         Some(Command::Generate(arguments)) => {
             generate::run(&arguments.directory).map(|()| ExitCode::SUCCESS)
         }

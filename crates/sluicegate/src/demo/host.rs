@@ -13,7 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 ///
 /// All that happens on the host is done by a thread that lives there as long as the process does. Threads and processes
 /// that are started from it are on the same host.
-pub(super) struct Host {
+pub(crate) struct Host {
     namespace: File,
     jobs: Sender<Job>,
 }
@@ -25,7 +25,7 @@ impl Host {
     ///
     /// # Errors
     /// Without `CAP_SYS_ADMIN`, or where the kernel allows no (more) network namespaces.
-    pub(super) fn new(name: &str) -> Result<Self> {
+    pub(crate) fn new(name: &str) -> Result<Self> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (ready, made) = mpsc::channel();
         thread::Builder::new()
@@ -41,7 +41,7 @@ impl Host {
     ///
     /// # Errors
     /// If `work` panicked.
-    pub(super) fn inside<T: Send + 'static>(
+    pub(crate) fn inside<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// Runs iproute2's `ip` with `words`, split at white space, and returns what it printed.
-    pub(super) fn ip(&self, words: &str) -> Result<String> {
+    pub(crate) fn ip(&self, words: &str) -> Result<String> {
         let mut command = Command::new("ip");
         command.args(words.split_whitespace());
         let output = self
@@ -74,7 +74,7 @@ impl Host {
 
     /// Starts a process on the host; the kernel kills it when this process ends, however that happens. Standard error
     /// can be read from the child.
-    pub(super) fn spawn(&self, program: &std::path::Path, arguments: &[&str]) -> Result<Child> {
+    pub(crate) fn spawn(&self, program: &std::path::Path, arguments: &[&str]) -> Result<Child> {
         // setpriv asks for the signal and becomes the program. The signal follows the thread that starts the child:
         // the host's own, which lives as long as this process.
         let mut command = Command::new("setpriv");
@@ -91,7 +91,7 @@ impl Host {
     }
 
     /// A path by which other processes can enter the host while this process lives.
-    pub(super) fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!(
             "/proc/{}/fd/{}",
             std::process::id(),

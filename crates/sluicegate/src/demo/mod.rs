@@ -22,4 +22,5 @@ mod stage;
 mod tour;
 mod watch;
 
+pub(crate) use host::Host;
 pub(crate) use tour::run;

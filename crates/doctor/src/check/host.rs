@@ -1,0 +1,230 @@
+use crate::known::{NEEDED, troubles};
+use crate::{Change, Facts, Finding, Group, KernelVersion, Verdict};
+
+/// The kernel and its settings.
+pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
+    vec![
+        kernel(facts),
+        jit(facts),
+        lockdown(facts),
+        bpffs(facts),
+        governor(facts),
+        container(facts),
+    ]
+}
+
+fn kernel(facts: &Facts) -> Finding {
+    let release = &facts.host.release;
+    let finding = Finding::new("kernel", Group::Kernel).probed("release", release.as_str());
+    let Some(version) = KernelVersion::of_release(release) else {
+        return finding.is(Verdict::Skipped, "the kernel's version can't be read");
+    };
+    if version < NEEDED {
+        return finding
+            .is(Verdict::Fail, format!("Linux {version} is too old for the fast path"))
+            .why(format!(
+                "programs held by a bpf_link, which leave with the server however it ends, came with Linux {NEEDED}; until \
+                 then the kernel's sockets answer"
+            ))
+            .by_hand("apt install linux-image-amd64    # or another way to a newer kernel, then a restart");
+    }
+    if let Some(trouble) = troubles(version).next() {
+        return finding
+            .probed("source", trouble.source)
+            .is(Verdict::Warn, format!("Linux {version}: {}", trouble.what))
+            .why(format!(
+                "`mode: auto` leaves generic mode alone here; native modes are not concerned ({})",
+                trouble.source
+            ))
+            .by_hand("apt upgrade    # to another kernel, then a restart");
+    }
+    finding.is(Verdict::Ok, format!("Linux {version}"))
+}
+
+fn jit(facts: &Facts) -> Finding {
+    let finding =
+        Finding::new("bpf-jit", Group::Kernel).probed("bpf_jit_enable", facts.host.bpf_jit);
+    match facts.host.bpf_jit {
+        Some(0) => finding
+            .is(Verdict::Warn, "BPF programs are interpreted")
+            .why("every packet of the interface runs through the program; interpreted it takes several times as long")
+            .mend(Change::Sysctl {
+                key: "net/core/bpf_jit_enable".into(),
+                from: "0".into(),
+                to: "1".into(),
+            }),
+        Some(_) => finding.is(Verdict::Ok, "BPF programs are compiled"),
+        None => finding.is(Verdict::Skipped, "the kernel doesn't tell whether BPF programs are compiled"),
+    }
+}
+
+fn lockdown(facts: &Facts) -> Finding {
+    let finding =
+        Finding::new("lockdown", Group::Kernel).probed("mode", facts.host.lockdown.clone());
+    match facts.host.lockdown.as_deref() {
+        None => finding.is(Verdict::Ok, "there is no lockdown"),
+        Some("none") => finding.is(Verdict::Ok, "lockdown is off"),
+        Some("confidentiality") => finding
+            .is(Verdict::Warn, "lockdown is in mode confidentiality")
+            .why(
+                "it forbids BPF programs to read kernel memory; XDP programs need not, but some kernels refuse more. If \
+                 `program` below is ok, leave it",
+            )
+            .by_hand("# boot with lockdown=integrity on the kernel's command line"),
+        Some(mode) => finding.is(Verdict::Ok, format!("lockdown in mode {mode} allows XDP")),
+    }
+}
+
+fn bpffs(facts: &Facts) -> Finding {
+    let finding = Finding::new("bpffs", Group::Kernel).probed("mounted", facts.host.bpffs);
+    match facts.host.bpffs {
+        Some(true) => finding.is(Verdict::Ok, "a BPF file system is at /sys/fs/bpf"),
+        Some(false) => finding
+            .is(Verdict::Info, "no BPF file system at /sys/fs/bpf")
+            .why("only needed to share the map of sockets with a program of your own, and by bpftool")
+            .by_hand("mount -t bpf bpf /sys/fs/bpf"),
+        None => finding.is(Verdict::Skipped, "the mounts can't be read"),
+    }
+}
+
+fn governor(facts: &Facts) -> Finding {
+    let governors = &facts.host.governors;
+    let finding = Finding::new("governor", Group::Kernel).probed("governors", governors.clone());
+    let Some(first) = governors.first() else {
+        return finding.is(
+            Verdict::Skipped,
+            "processors have no frequency governor (a virtual machine, or the firmware's affair)",
+        );
+    };
+    if governors.iter().all(|one| one == "performance") {
+        return finding.is(Verdict::Ok, "all processors run at full frequency");
+    }
+    let finding = finding
+        .is(Verdict::Info, format!("processors are governed by {first}"))
+        .why("a processor that slows down between queries answers the next one later; for the lowest latency keep it fast");
+    if governors.iter().all(|one| one == first) {
+        return finding.mend(Change::Governor {
+            from: first.clone(),
+            to: "performance".into(),
+        });
+    }
+    finding.by_hand("cpupower frequency-set --governor performance")
+}
+
+fn container(facts: &Facts) -> Finding {
+    let finding = Finding::new("container", Group::Kernel)
+        .probed("container", facts.host.container.clone())
+        .probed("user_namespace", facts.process.user_namespace);
+    let Some(name) = &facts.host.container else {
+        return finding.is(Verdict::Ok, "no container");
+    };
+    finding
+        .is(Verdict::Info, format!("this is a container ({name})"))
+        .why(
+            "the fast path reaches the network card only with the host's network; with a network of its own it runs on the \
+             container's veth, in copy mode",
+        )
+        .by_hand(
+            "podman run --network host --cap-add NET_ADMIN --cap-add NET_RAW --cap-add BPF --ulimit \
+             memlock=-1 ...",
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{good, verdict};
+    use super::*;
+
+    fn after(change: impl FnOnce(&mut Facts)) -> Vec<Finding> {
+        let mut facts = good();
+        change(&mut facts);
+        examine(&facts)
+    }
+
+    #[test]
+    fn a_good_machine_is_well() {
+        assert!(
+            after(|_| {})
+                .iter()
+                .all(|finding| finding.verdict == Verdict::Ok)
+        );
+    }
+
+    #[test]
+    fn kernels() {
+        let of = |release: &str| {
+            verdict(
+                &after(|facts| facts.host.release = release.into()),
+                "kernel",
+            )
+            .0
+        };
+        assert_eq!(of("5.8.0"), Verdict::Fail);
+        assert_eq!(of("5.10.0-30-amd64"), Verdict::Ok);
+        assert_eq!(of("6.17.4-200.fc42"), Verdict::Warn);
+        assert_eq!(of(""), Verdict::Skipped);
+    }
+
+    #[test]
+    fn an_interpreter_is_switched_off_by_a_sysctl() {
+        let all = after(|facts| facts.host.bpf_jit = Some(0));
+        let command = "sysctl -w net/core/bpf_jit_enable=1".to_owned();
+        assert_eq!(verdict(&all, "bpf-jit"), (Verdict::Warn, Some(command)));
+        assert_eq!(
+            verdict(&after(|facts| facts.host.bpf_jit = None), "bpf-jit").0,
+            Verdict::Skipped
+        );
+    }
+
+    #[test]
+    fn lockdown_modes() {
+        let of = |mode: &str| {
+            verdict(
+                &after(|facts| facts.host.lockdown = Some(mode.into())),
+                "lockdown",
+            )
+            .0
+        };
+        assert_eq!(
+            (of("integrity"), of("confidentiality")),
+            (Verdict::Ok, Verdict::Warn)
+        );
+        assert_eq!(
+            verdict(&after(|facts| facts.host.lockdown = None), "lockdown").0,
+            Verdict::Ok
+        );
+    }
+
+    #[test]
+    fn a_missing_bpffs_can_be_mounted() {
+        let all = after(|facts| facts.host.bpffs = Some(false));
+        assert_eq!(
+            verdict(&all, "bpffs"),
+            (Verdict::Info, Some("mount -t bpf bpf /sys/fs/bpf".into()))
+        );
+    }
+
+    #[test]
+    fn governors() {
+        let of = |names: &[&str]| {
+            let names = names.iter().map(|&name| name.to_owned()).collect();
+            verdict(&after(|facts| facts.host.governors = names), "governor")
+        };
+        assert_eq!(of(&[]).0, Verdict::Skipped);
+        let (how, command) = of(&["powersave", "powersave"]);
+        assert_eq!(how, Verdict::Info);
+        assert!(command.unwrap().contains("echo performance"));
+        assert!(
+            of(&["powersave", "schedutil"])
+                .1
+                .unwrap()
+                .contains("cpupower")
+        );
+    }
+
+    #[test]
+    fn containers_are_named() {
+        let all = after(|facts| facts.host.container = Some("docker".into()));
+        assert_eq!(verdict(&all, "container").0, Verdict::Info);
+    }
+}

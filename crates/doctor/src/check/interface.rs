@@ -1,0 +1,163 @@
+use sluicegate_xsk::nic::AttachedMode;
+
+use crate::change::quoted;
+use crate::{Change, Facts, Finding, Group, Interface, Role, Verdict};
+
+/// One interface.
+pub(super) fn examine(facts: &Facts, one: &Interface) -> Vec<Finding> {
+    vec![mtu(one), program(facts, one)]
+}
+
+/// The longest packet that fits a frame of the UMEM, with Ethernet header and two tags around it.
+const MAX_MTU_BYTES: u32 = 2048 - 256 - 14 - 8;
+
+fn mtu(one: &Interface) -> Finding {
+    let mtu_bytes = one.link.mtu_bytes;
+    let finding = Finding::new("mtu", Group::Interface)
+        .probed("mtu_bytes", mtu_bytes)
+        .probed("max_bytes", MAX_MTU_BYTES);
+    if mtu_bytes <= MAX_MTU_BYTES {
+        return finding.is(
+            Verdict::Ok,
+            format!("packets of {mtu_bytes} bytes fit a frame"),
+        );
+    }
+    finding
+        .is(Verdict::Warn, format!("an MTU of {mtu_bytes}; frames hold packets of {MAX_MTU_BYTES} bytes"))
+        .why("drivers refuse a native program whose frames could not hold a whole packet, and the kernel answers. DNS over UDP needs no more than 1500")
+        .mend(Change::Mtu {
+            interface: one.link.name.clone(),
+            from: mtu_bytes,
+            to: 1500,
+        })
+}
+
+/// What the names of the server's own programs begin with.
+const OWN: &str = sluicegate_bpf::PROGRAM;
+
+fn program(facts: &Facts, one: &Interface) -> Finding {
+    let finding = Finding::new("xdp-program", Group::Interface);
+    let Some(program) = &one.program else {
+        return finding
+            .probed("id", None::<u32>)
+            .is(Verdict::Ok, "no XDP program is attached");
+    };
+    let finding = finding
+        .probed("id", program.id)
+        .probed("name", program.name.clone())
+        .probed("mode", program.mode.to_string());
+    let (id, mode) = (program.id, program.mode);
+    match program.name.as_deref() {
+        Some(name) if name.starts_with(OWN) && mode == AttachedMode::Generic => finding
+            .is(
+                Verdict::Info,
+                format!("the server's program {id} runs in generic mode"),
+            )
+            .why("native mode was not to be had when the server started; its log says why"),
+        Some(name) if name.starts_with(OWN) && facts.server.is_none() => finding
+            .is(
+                Verdict::Info,
+                format!("a server's program {id} runs ({mode}), but none answers here"),
+            )
+            .why("a server with another configuration or in a container has it; it goes with that process")
+            .by_hand("bpftool link list    # shows the process that holds it"),
+        Some(name) if name.starts_with(OWN) => finding.is(
+            Verdict::Ok,
+            format!("the server's program {id} runs, {mode}"),
+        ),
+        Some(name) => foreign(
+            finding,
+            one,
+            mode,
+            format!("another XDP program is attached: id {id}, name '{name}', {mode}"),
+        ),
+        None => finding.is(
+            Verdict::Skipped,
+            format!("an XDP program is attached ({mode}), id {id}; its name is for root to know"),
+        ),
+    }
+}
+
+fn foreign(finding: Finding, one: &Interface, mode: AttachedMode, says: String) -> Finding {
+    let verdict = match one.role {
+        Role::Listens => Verdict::Warn,
+        Role::Below => Verdict::Info,
+    };
+    finding
+        .is(verdict, says)
+        .why("an interface holds one program, and a foreign one is never replaced; the kernel answers here")
+        .by_hand(format!(
+            "ip link set dev {} {} off    # if it stays: bpftool link list; bpftool link detach id ID",
+            quoted(&one.link.name),
+            match mode {
+                AttachedMode::Native => "xdpdrv",
+                AttachedMode::Generic => "xdpgeneric",
+                AttachedMode::Hardware => "xdpoffload",
+                _ => "xdp",
+            }
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{eth0, good, one, verdict};
+    use super::*;
+    use crate::Program;
+
+    fn after(change: impl FnOnce(&mut Interface)) -> Vec<Finding> {
+        let mut eth0 = eth0();
+        change(&mut eth0);
+        let mut facts = good();
+        facts.server = Some(crate::Serving::default());
+        examine(&facts, &eth0)
+    }
+
+    #[test]
+    fn a_large_mtu_is_set_back() {
+        let all = after(|eth0| eth0.link.mtu_bytes = 9000);
+        let command = "ip link set dev eth0 mtu 1500".to_owned();
+        assert_eq!(verdict(&all, "mtu"), (Verdict::Warn, Some(command)));
+        assert_eq!(
+            verdict(&after(|eth0| eth0.link.mtu_bytes = MAX_MTU_BYTES), "mtu").0,
+            Verdict::Ok
+        );
+    }
+
+    #[test]
+    fn foreign_programs_are_named() {
+        let with = |name: Option<&str>, mode| {
+            after(|eth0| {
+                eth0.program = Some(Program {
+                    id: 7,
+                    name: name.map(Into::into),
+                    mode,
+                });
+            })
+        };
+        let all = with(Some("xdp_dispatcher"), AttachedMode::Native);
+        let (how, command) = verdict(&all, "xdp-program");
+        assert!(
+            how == Verdict::Warn
+                && command
+                    .unwrap()
+                    .starts_with("ip link set dev eth0 xdpdrv off")
+        );
+        let says = &one(&all, "xdp-program").says;
+        assert!(
+            says.contains("id 7") && says.contains("xdp_dispatcher"),
+            "{says}"
+        );
+        assert_eq!(
+            verdict(&with(Some(OWN), AttachedMode::Native), "xdp-program").0,
+            Verdict::Ok
+        );
+        assert_eq!(
+            verdict(&with(Some(OWN), AttachedMode::Generic), "xdp-program").0,
+            Verdict::Info
+        );
+        assert_eq!(
+            verdict(&with(None, AttachedMode::Native), "xdp-program").0,
+            Verdict::Skipped
+        );
+    }
+}

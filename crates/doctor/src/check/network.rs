@@ -1,0 +1,378 @@
+use std::net::IpAddr;
+
+use crate::change::quoted;
+use crate::facts::Place;
+use crate::{Change, Facts, Finding, Group, Interface, Role, Verdict};
+
+/// How interfaces, addresses and routes hang together.
+pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
+    let mut all = vec![carriers(facts), same_subnet(facts)];
+    let listening = facts
+        .interfaces
+        .iter()
+        .filter(|one| one.role == Role::Listens);
+    for one in listening {
+        all.push(return_route(facts, one).on(&one.link.name));
+        all.push(rp_filter(facts, one).on(&one.link.name));
+    }
+    for one in &facts.interfaces {
+        all.push(up(one).on(&one.link.name));
+        all.extend(master(facts, one).map(|finding| finding.on(&one.link.name)));
+    }
+    all
+}
+
+/// Whether any interface carries what is listened on.
+fn carriers(facts: &Facts) -> Finding {
+    let names: Vec<String> = facts
+        .interfaces
+        .iter()
+        .filter(|one| one.role == Role::Listens)
+        .map(|one| one.link.name.clone())
+        .collect();
+    let says = format!("queries come in by {}", names.join(", "));
+    let finding = Finding::new("interfaces", Group::Network).probed("interfaces", names.clone());
+    if names.is_empty() {
+        return finding
+            .is(
+                Verdict::Info,
+                "no interface but loopback carries an address that is listened on",
+            )
+            .why("the fast path is for queries of other machines; loopback has no use for it")
+            .by_hand("ip -br address    # then name one of them: `interface: ADDRESS`");
+    }
+    finding.is(Verdict::Ok, says)
+}
+
+fn up(one: &Interface) -> Finding {
+    let finding = Finding::new("link", Group::Network)
+        .probed("up", one.link.up)
+        .probed("running", one.link.running);
+    if !one.link.up {
+        return finding
+            .is(Verdict::Warn, "the interface is down")
+            .why("nothing comes in by it; it is served as soon as it is up")
+            .by_hand(format!("ip link set dev {} up", quoted(&one.link.name)));
+    }
+    if !one.link.running {
+        return finding
+            .is(Verdict::Warn, "the interface is up, but has no carrier")
+            .why("no cable, no peer, or a switch port that is off");
+    }
+    finding.is(Verdict::Ok, "up")
+}
+
+/// The bridge, bond or VRF that an interface belongs to.
+fn master(facts: &Facts, one: &Interface) -> Option<Finding> {
+    let (name, kind) = one.master.as_ref()?;
+    let finding = Finding::new("port", Group::Network)
+        .probed("master", name.as_str())
+        .probed("kind", kind.as_str());
+    let mend = Change::Master {
+        interface: one.link.name.clone(),
+        from: Some(name.clone()),
+        to: None,
+    };
+    let vlan_above = facts
+        .interfaces
+        .iter()
+        .find(|upper| upper.link.lower == Some(one.link.index) && upper.role == Role::Listens);
+    Some(match (one.role, vlan_above) {
+        (Role::Listens, _) if kind == "vrf" => finding
+            .is(Verdict::Info, format!("it belongs to the VRF {name}"))
+            .why("replies of the kernel's sockets leave by the VRF's routes; those of the fast path go back where they came from"),
+        (Role::Listens, _) => finding
+            .is(Verdict::Warn, format!("it carries a listen address, and is a port of the {kind} {name}"))
+            .why(format!(
+                "{name} takes all that comes in by its ports, so this address answers by chance or not at all. Give the \
+                 address to {name}, or take the port out; with it goes what {name} reaches through it"
+            ))
+            .mend(mend),
+        (Role::Below, Some(vlan)) if kind == "bridge" => finding
+            .is(Verdict::Info, format!("it is a port of the bridge {name}, and below {}", vlan.link.name))
+            .why(format!(
+                "some set-ups are reported where the bridge takes the packets of {}; the kernels we tried (6.1, 6.12, 7.2) do \
+                 not. If queries get no answer, take the port out; guests of the bridge lose that way out",
+                vlan.link.name
+            ))
+            .mend(mend),
+        (Role::Below, _) => finding.is(Verdict::Ok, format!("it is a port of the {kind} {name}, which is listened on")),
+    })
+}
+
+/// Whether two interfaces are in one subnet, where each answers ARP for the other.
+fn same_subnet(facts: &Facts) -> Finding {
+    let finding = Finding::new("same-subnet", Group::Network);
+    let Some((one, other)) = overlapping(&facts.places) else {
+        return finding.is(Verdict::Ok, "no two interfaces are in one subnet");
+    };
+    let conf = &facts.host.all;
+    let finding = finding
+        .probed(
+            "first",
+            format!("{} {}/{}", one.interface, one.ip, one.prefix_len),
+        )
+        .probed(
+            "second",
+            format!("{} {}/{}", other.interface, other.ip, other.prefix_len),
+        )
+        .probed("arp_ignore", conf.arp_ignore)
+        .probed("arp_announce", conf.arp_announce);
+    let says = format!(
+        "{} and {} are in one subnet ({}, {})",
+        one.interface, other.interface, one.ip, other.ip
+    );
+    if one.ip.is_ipv6() {
+        return finding.is(Verdict::Ok, format!("{says}; IPv6 keeps them apart"));
+    }
+    let wanted = [
+        ("arp_ignore", conf.arp_ignore, 1),
+        ("arp_announce", conf.arp_announce, 2),
+    ];
+    let wrong: Vec<_> = wanted
+        .into_iter()
+        .filter_map(|(knob, is, should)| is.filter(|is| *is < should).map(|is| (knob, is, should)))
+        .collect();
+    if wrong.is_empty() {
+        return finding.is(
+            Verdict::Ok,
+            format!("{says}; each answers ARP for its own address alone"),
+        );
+    }
+    wrong.iter().fold(
+        finding.is(Verdict::Warn, says).why(
+            "each of them answers ARP for the other's address, so queries may come in by the wrong one; there they take the \
+             kernel's path, and a switch may see the address wander",
+        ),
+        |finding, (knob, is, should)| {
+            finding.mend(Change::Sysctl {
+                key: format!("net/ipv4/conf/all/{knob}"),
+                from: is.to_string(),
+                to: should.to_string(),
+            })
+        },
+    )
+}
+
+/// Two addresses of different interfaces whose prefixes overlap, link-local ones aside.
+fn overlapping(places: &[Place]) -> Option<(&Place, &Place)> {
+    places.iter().enumerate().find_map(|(i, one)| {
+        let other = places[i + 1..].iter().find(|other| {
+            one.interface != other.interface
+                && one.network() == other.network()
+                && one.network().is_some()
+        })?;
+        Some((one, other))
+    })
+}
+
+/// Whether replies to far clients leave by the interface that their queries come in by.
+fn return_route(facts: &Facts, one: &Interface) -> Finding {
+    let finding = Finding::new("return-route", Group::Network);
+    let elsewhere = one
+        .routes
+        .iter()
+        .find(|route| route.out.as_ref().is_some_and(|out| *out != one.link.name));
+    let Some(route) = elsewhere else {
+        return if one.routes.iter().any(|route| route.out.is_some()) {
+            finding.is(
+                Verdict::Ok,
+                "replies to far clients leave by the same interface",
+            )
+        } else {
+            finding.is(Verdict::Skipped, "there is no route to far clients")
+        };
+    };
+    let out = route.out.clone().unwrap_or_default();
+    let strict = effective_rp_filter(facts, one) == Some(1) && route.from.is_ipv4();
+    let (ip, name) = (route.from, quoted(&one.link.name));
+    let family = if ip.is_ipv4() { "" } else { "-6 " };
+    finding
+        .probed("from", ip.to_string())
+        .probed("out", out.as_str())
+        .is(
+            if strict { Verdict::Warn } else { Verdict::Info },
+            format!("replies of {ip} to far clients leave by {out}"),
+        )
+        .why(if strict {
+            "queries of far clients that come in here are dropped by the strict reverse path filter (rp_filter=1)".to_owned()
+        } else {
+            "where replies go another way than queries came, the kernel's path answers (`xdp: route-check:`)".to_owned()
+        })
+        .by_hand(format!(
+            "ip {family}rule add from {ip} table 53 && ip {family}route add default via GATEWAY dev {name} table 53"
+        ))
+}
+
+fn effective_rp_filter(facts: &Facts, one: &Interface) -> Option<u64> {
+    facts.host.all.rp_filter.max(one.conf.rp_filter)
+}
+
+fn rp_filter(facts: &Facts, one: &Interface) -> Finding {
+    let filter = effective_rp_filter(facts, one);
+    let finding = Finding::new("rp-filter", Group::Network)
+        .probed("all", facts.host.all.rp_filter)
+        .probed("interface", one.conf.rp_filter);
+    let elsewhere = one.routes.iter().any(|route| {
+        route.from.is_ipv4() && route.out.as_ref().is_some_and(|out| *out != one.link.name)
+    });
+    match filter {
+        None => finding.is(Verdict::Skipped, "the reverse path filter can't be read"),
+        Some(1) if elsewhere => finding
+            .is(Verdict::Warn, "the strict reverse path filter drops queries of far clients")
+            .why("packets whose replies would leave by another interface are dropped before any socket sees them, without a trace")
+            .mend(Change::Sysctl {
+                key: format!("net/ipv4/conf/{}/rp_filter", one.link.name),
+                from: one.conf.rp_filter.unwrap_or(0).to_string(),
+                to: "2".into(),
+            }),
+        Some(mode) => finding.is(
+            Verdict::Ok,
+            match mode {
+                0 => "the reverse path filter is off",
+                1 => "the strict reverse path filter fits the routes",
+                _ => "the reverse path filter is loose",
+            },
+        ),
+    }
+}
+
+impl Place {
+    /// The network that the address is in; `None` where there is none that two interfaces could share by mistake.
+    fn network(&self) -> Option<(u128, u8)> {
+        let (bits, width) = match self.ip {
+            IpAddr::V4(ip) if ip.is_link_local() || ip.is_loopback() => return None,
+            IpAddr::V6(ip) if ip.is_unicast_link_local() || ip.is_loopback() => return None,
+            IpAddr::V4(ip) => (u128::from(u32::from(ip)), 32),
+            IpAddr::V6(ip) => (u128::from(ip), 128),
+        };
+        // A single address is no subnet.
+        let hosts = u32::from(width - self.prefix_len.min(width));
+        (hosts > 0).then(|| {
+            (
+                bits.checked_shr(hosts).unwrap_or(0) | (u128::from(width) << 120),
+                self.prefix_len,
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{eth0, good, one, verdict};
+    use super::*;
+    use crate::facts::Route;
+
+    fn place(interface: &str, address: &str) -> Place {
+        let (ip, len) = address.split_once('/').unwrap();
+        Place {
+            interface: interface.into(),
+            ip: ip.parse().unwrap(),
+            prefix_len: len.parse().unwrap(),
+        }
+    }
+
+    fn route(from: &str, out: Option<&str>) -> Route {
+        Route {
+            from: from.parse().unwrap(),
+            out: out.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn a_good_network_is_well() {
+        let mut facts = good();
+        facts.interfaces[0].routes = vec![route("192.0.2.1", Some("eth0"))];
+        facts.places = vec![
+            place("eth0", "192.0.2.1/24"),
+            place("eth1", "198.51.100.1/24"),
+        ];
+        let all = examine(&facts);
+        assert!(
+            all.iter().all(|finding| finding.verdict == Verdict::Ok),
+            "{all:#?}"
+        );
+    }
+
+    #[test]
+    fn two_interfaces_in_one_subnet() {
+        let of = |second: &str, ignore, announce| {
+            let mut facts = good();
+            facts.places = vec![place("eth0", "192.0.2.1/24"), place("eth1", second)];
+            (facts.host.all.arp_ignore, facts.host.all.arp_announce) =
+                (Some(ignore), Some(announce));
+            examine(&facts)
+        };
+        let all = of("192.0.2.9/24", 0, 0);
+        let command = "sysctl -w net/ipv4/conf/all/arp_ignore=1".to_owned();
+        assert_eq!(verdict(&all, "same-subnet"), (Verdict::Warn, Some(command)));
+        assert_eq!(one(&all, "same-subnet").mend.len(), 2);
+        assert_eq!(
+            verdict(&of("192.0.2.9/24", 1, 2), "same-subnet").0,
+            Verdict::Ok
+        );
+        assert_eq!(
+            verdict(&of("192.0.3.9/24", 0, 0), "same-subnet").0,
+            Verdict::Ok
+        );
+        assert_eq!(
+            verdict(&of("192.0.2.9/32", 0, 0), "same-subnet").0,
+            Verdict::Ok
+        );
+        let link_local = [place("a", "fe80::1/64"), place("b", "fe80::2/64")];
+        assert_eq!(overlapping(&link_local), None);
+    }
+
+    #[test]
+    fn replies_that_leave_elsewhere() {
+        let mut facts = good();
+        facts.interfaces[0].routes = vec![route("192.0.2.1", Some("eth1"))];
+        assert_eq!(verdict(&examine(&facts), "return-route").0, Verdict::Info);
+        facts.interfaces[0].conf.rp_filter = Some(1);
+        let all = examine(&facts);
+        let (how, command) = verdict(&all, "return-route");
+        assert!(how == Verdict::Warn && command.unwrap().starts_with("ip rule add from 192.0.2.1"));
+        let command = "sysctl -w net/ipv4/conf/eth0/rp_filter=2".to_owned();
+        assert_eq!(verdict(&all, "rp-filter"), (Verdict::Warn, Some(command)));
+        facts.interfaces[0].routes = vec![route("192.0.2.1", None)];
+        assert_eq!(
+            verdict(&examine(&facts), "return-route").0,
+            Verdict::Skipped
+        );
+    }
+
+    #[test]
+    fn ports_with_listen_addresses() {
+        let mut facts = good();
+        facts.interfaces[0].master = Some(("vmbr0".into(), "bridge".into()));
+        let command = "ip link set dev eth0 nomaster".to_owned();
+        assert_eq!(
+            verdict(&examine(&facts), "port"),
+            (Verdict::Warn, Some(command))
+        );
+        facts.interfaces[0].role = Role::Below;
+        assert_eq!(verdict(&examine(&facts), "port").0, Verdict::Ok);
+        let mut vlan = eth0();
+        (vlan.link.index, vlan.link.lower) = (9, Some(2));
+        facts.interfaces.push(vlan);
+        assert_eq!(verdict(&examine(&facts), "port").0, Verdict::Info);
+        facts.interfaces[0].role = Role::Listens;
+        facts.interfaces[0].master = Some(("red".into(), "vrf".into()));
+        assert_eq!(verdict(&examine(&facts), "port").0, Verdict::Info);
+    }
+
+    #[test]
+    fn interfaces_that_are_down() {
+        let mut facts = good();
+        facts.interfaces[0].link.running = false;
+        assert_eq!(verdict(&examine(&facts), "link").0, Verdict::Warn);
+        facts.interfaces[0].link.up = false;
+        let (how, command) = verdict(&examine(&facts), "link");
+        assert_eq!(
+            (how, command),
+            (Verdict::Warn, Some("ip link set dev eth0 up".into()))
+        );
+        facts.interfaces.clear();
+        assert_eq!(verdict(&examine(&facts), "interfaces").0, Verdict::Info);
+    }
+}

@@ -1,0 +1,392 @@
+use crate::change::quoted;
+use crate::{Change, Facts, Finding, Flow, Group, Interface, Offload, Verdict};
+
+/// Queues, and how packets are spread over them.
+pub(super) fn examine(facts: &Facts, one: &Interface) -> Vec<Finding> {
+    vec![
+        count(facts, one),
+        hash(one),
+        steering(one),
+        rings(one),
+        interrupts(facts, one),
+        vlan_offload(facts, one),
+        lro(one),
+    ]
+}
+
+fn count(facts: &Facts, one: &Interface) -> Finding {
+    let (queues, processors) = (one.rx_queues, facts.host.processors.max(1));
+    let channels = one.channels;
+    let finding = Finding::new("queues", Group::Interface)
+        .probed("rx_queues", queues)
+        .probed(
+            "max_combined",
+            channels.map(|channels| channels.max_combined),
+        )
+        .probed("processors", processors);
+    let says = format!("{queues} RX queues, {processors} processors");
+    let Some(channels) = channels else {
+        return finding.is(Verdict::Ok, says);
+    };
+    if channels.combined > 0 && channels.tx > 0 && channels.rx == 0 || queues > tx(one) {
+        return finding
+            .is(Verdict::Info, format!("{queues} RX queues and {} TX queues", tx(one)))
+            .why("a queue is served only if it can send too; packets of the others stay with the kernel");
+    }
+    let better = channels.max_combined.min(processors);
+    if channels.combined > 0 && channels.combined < better {
+        return finding
+            .is(Verdict::Info, format!("{says}; the device could have {better} queues"))
+            .why("each queue is served by a worker of its own: with fewer queues than processors some of these stay idle")
+            .mend(Change::Channels {
+                interface: one.link.name.clone(),
+                from: channels.combined,
+                to: better,
+            });
+    }
+    if queues > processors {
+        return finding
+            .is(Verdict::Info, says)
+            .why("more workers than processors take turns; nothing is lost but some cache warmth");
+    }
+    finding.is(Verdict::Ok, says)
+}
+
+fn tx(one: &Interface) -> u32 {
+    one.channels.map_or(one.rx_queues, |channels| {
+        channels.tx.saturating_add(channels.combined)
+    })
+}
+
+fn hash(one: &Interface) -> Finding {
+    let shown = |hash: Option<_>| hash.map(|hash: sluicegate_xsk::nic::UdpHash| hash.to_string());
+    let finding = Finding::new("rss", Group::Interface)
+        .probed("udp4", shown(one.udp4_hash))
+        .probed("udp6", shown(one.udp6_hash));
+    if one.rx_queues < 2 {
+        return finding.is(Verdict::Ok, "one queue: nothing to spread");
+    }
+    let flows = [(Flow::Udp4, one.udp4_hash), (Flow::Udp6, one.udp6_hash)];
+    if flows.iter().all(|(_, hash)| hash.is_none()) {
+        return finding.is(Verdict::Skipped, "the driver doesn't tell what it hashes");
+    }
+    let poor: Vec<_> = flows
+        .into_iter()
+        .filter_map(|(flow, hash)| {
+            hash.filter(|hash| !hash.has_ports())
+                .map(|hash| (flow, hash))
+        })
+        .collect();
+    if poor.is_empty() {
+        return finding.is(Verdict::Ok, "UDP packets are spread by addresses and ports");
+    }
+    poor.iter().fold(
+        finding
+            .is(Verdict::Warn, "UDP packets are spread by their addresses alone")
+            .why("all queries of one client, as of a resolver or forwarder with many users, take one queue and one worker"),
+        |finding, (flow, hash)| {
+            finding.mend(Change::UdpHash {
+                interface: one.link.name.clone(),
+                flow: *flow,
+                from: hash.to_string(),
+                to: "sdfn".into(),
+            })
+        },
+    )
+}
+
+fn steering(one: &Interface) -> Finding {
+    let finding = Finding::new("steering", Group::Interface)
+        .probed("ntuple", one.offloads.map(|offloads| offloads.ntuple))
+        .probed("rules", one.steering_rules);
+    match one.steering_rules {
+        Some(rules) if rules > 0 => finding
+            .is(Verdict::Info, format!("{rules} rules steer packets to chosen queues"))
+            .why(
+                "every queue is served here, so DNS needs no rule; one that sends all of port 53 to a single queue, as some \
+                 guides advise, leaves the other workers idle",
+            )
+            .by_hand(format!("ethtool -n {}", quoted(&one.link.name))),
+        Some(_) => finding.is(Verdict::Ok, "no steering rules; the hash spreads all packets"),
+        None => finding.is(Verdict::Skipped, "the driver has no steering rules"),
+    }
+}
+
+/// Smaller rings lose packets in bursts.
+const RING_ENTRIES: u32 = 512;
+
+fn rings(one: &Interface) -> Finding {
+    let finding = Finding::new("rings", Group::Interface)
+        .probed("rx", one.rings.map(|rings| rings.rx))
+        .probed("max_rx", one.rings.map(|rings| rings.max_rx));
+    let Some(rings) = one.rings.filter(|rings| rings.rx > 0) else {
+        return finding.is(Verdict::Skipped, "the driver doesn't tell its ring sizes");
+    };
+    let better = rings.max_rx.min(2048);
+    if rings.rx >= RING_ENTRIES || rings.rx >= better {
+        return finding.is(
+            Verdict::Ok,
+            format!("receiving rings of {} entries", rings.rx),
+        );
+    }
+    finding
+        .is(Verdict::Info, format!("receiving rings of {} entries; {} are possible", rings.rx, rings.max_rx))
+        .why("a burst longer than the ring is lost before anybody sees it (`ethtool -S`: rx_missed, rx_no_buffer)")
+        .mend(Change::RxRing {
+            interface: one.link.name.clone(),
+            from: rings.rx,
+            to: better,
+        })
+}
+
+fn interrupts(facts: &Facts, one: &Interface) -> Finding {
+    let shown: Vec<String> = one
+        .interrupts
+        .iter()
+        .map(|(number, processors)| format!("{number}:{processors}"))
+        .collect();
+    let finding = Finding::new("interrupts", Group::Interface).probed("processors", shown);
+    let Some((_, first)) = one.interrupts.first() else {
+        return finding.is(Verdict::Skipped, "the device has no interrupts of its own");
+    };
+    let all_on_one = one
+        .interrupts
+        .iter()
+        .all(|(_, processors)| processors == first);
+    if one.rx_queues < 2 || facts.host.processors < 2 || !all_on_one || first.contains(['-', ',']) {
+        return finding.is(Verdict::Ok, "interrupts are spread over processors");
+    }
+    let finding = finding
+        .is(
+            Verdict::Warn,
+            format!(
+                "all {} interrupts go to processor {first}",
+                one.interrupts.len()
+            ),
+        )
+        .why("that processor receives for all queues, however many workers there are");
+    one.interrupts
+        .iter()
+        .zip((0..facts.host.processors).cycle())
+        .filter(|((_, from), to)| *from != to.to_string())
+        .fold(finding, |finding, ((number, from), to)| {
+            finding.mend(Change::Irq {
+                number: *number,
+                from: from.clone(),
+                to: to.to_string(),
+            })
+        })
+}
+
+/// Whether a VLAN above is listened on, whose tags the device would take off.
+fn vlan_offload(facts: &Facts, one: &Interface) -> Finding {
+    let finding = Finding::new("vlan-offload", Group::Interface)
+        .probed("rxvlan", one.offloads.map(|offloads| offloads.rx_vlan));
+    let above = facts
+        .interfaces
+        .iter()
+        .find(|upper| upper.link.vlan_id.is_some() && stands_on(facts, upper, one));
+    let Some(upper) = above else {
+        return finding.is(Verdict::Ok, "no VLAN above is listened on");
+    };
+    // What is stacked itself, and veth, which keeps tags in the packet, strips nothing.
+    let strips = one.link.kind.is_none();
+    match one.offloads {
+        Some(offloads) if offloads.rx_vlan && strips => finding
+            .is(Verdict::Warn, format!("the device takes off the tags of {}", upper.link.name))
+            .why(
+                "without its tag a query of the VLAN looks like one of the untagged network: it would not be recognised, or be \
+                 answered untagged, where nobody waits for it",
+            )
+            .mend(Change::Offload {
+                interface: one.link.name.clone(),
+                name: Offload::RxVlan,
+                from: true,
+                to: false,
+            }),
+        Some(_) => finding.is(Verdict::Ok, format!("tags of {} stay in the packets", upper.link.name)),
+        None => finding.is(Verdict::Skipped, "the driver doesn't tell its offloads"),
+    }
+}
+
+/// Whether packets for `upper` come in by `lower`.
+fn stands_on(facts: &Facts, upper: &Interface, lower: &Interface) -> bool {
+    let by_index = |index| facts.interfaces.iter().find(|one| one.link.index == index);
+    let mut floor = vec![upper.link.index];
+    // Each round goes one storey down; there are no more storeys than interfaces.
+    for _ in &facts.interfaces {
+        let below: Vec<u32> = facts
+            .interfaces
+            .iter()
+            .filter(|one| {
+                let is_lower = |index: &u32| {
+                    by_index(*index).and_then(|above| above.link.lower) == Some(one.link.index)
+                };
+                // A bridge above a VLAN is beside the point: it is the VLAN's own tags that count.
+                one.link
+                    .master
+                    .is_some_and(|master| floor.contains(&master))
+                    || floor.iter().any(is_lower)
+            })
+            .map(|one| one.link.index)
+            .collect();
+        if below.contains(&lower.link.index) {
+            return true;
+        }
+        floor = below;
+    }
+    false
+}
+
+fn lro(one: &Interface) -> Finding {
+    let finding = Finding::new("lro", Group::Interface)
+        .probed("lro", one.offloads.map(|offloads| offloads.lro))
+        .probed("gro", one.offloads.and_then(|offloads| offloads.gro));
+    match one.offloads {
+        None => finding.is(Verdict::Skipped, "the driver doesn't tell its offloads"),
+        Some(offloads) if offloads.lro => finding
+            .is(Verdict::Warn, "the device joins packets (LRO)")
+            .why("drivers refuse native XDP while it is on: a joined packet fits no frame")
+            .mend(Change::Offload {
+                interface: one.link.name.clone(),
+                name: Offload::Lro,
+                from: true,
+                to: false,
+            }),
+        Some(_) => finding.is(
+            Verdict::Ok,
+            "the device joins no packets; GRO comes after native XDP",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_xsk::nic::{Channels, EthtoolFlags, RingSizes, UdpHash};
+
+    use super::super::testing::{eth0, good, verdict};
+    use super::*;
+
+    fn after(change: impl FnOnce(&mut Interface)) -> Vec<Finding> {
+        let mut eth0 = eth0();
+        change(&mut eth0);
+        examine(&good(), &eth0)
+    }
+
+    fn channels(combined: u32, max_combined: u32) -> Channels {
+        let mut channels = Channels::default();
+        (channels.combined, channels.max_combined) = (combined, max_combined);
+        channels
+    }
+
+    #[test]
+    fn fewer_queues_than_processors() {
+        let of = |combined, max| {
+            verdict(
+                &after(|eth0| {
+                    eth0.channels = Some(channels(combined, max));
+                    eth0.rx_queues = combined;
+                }),
+                "queues",
+            )
+        };
+        let command = "ethtool -L eth0 combined 4".to_owned();
+        assert_eq!(of(1, 8), (Verdict::Info, Some(command)));
+        assert_eq!(of(4, 8), (Verdict::Ok, None));
+        assert_eq!(of(1, 1), (Verdict::Ok, None));
+        assert_eq!(of(8, 8), (Verdict::Info, None));
+    }
+
+    #[test]
+    fn queues_that_only_receive() {
+        let mut few = channels(0, 0);
+        (few.rx, few.tx) = (4, 2);
+        let all = after(|eth0| eth0.channels = Some(few));
+        assert_eq!(verdict(&all, "queues").0, Verdict::Info);
+    }
+
+    #[test]
+    fn hashes_without_ports() {
+        let addresses = UdpHash::from_letters("sd");
+        let all = after(|eth0| (eth0.udp4_hash, eth0.udp6_hash) = (addresses, addresses));
+        let command = "ethtool -N eth0 rx-flow-hash udp4 sdfn".to_owned();
+        assert_eq!(verdict(&all, "rss"), (Verdict::Warn, Some(command)));
+        let all = after(|eth0| (eth0.udp4_hash, eth0.rx_queues) = (addresses, 1));
+        assert_eq!(verdict(&all, "rss").0, Verdict::Ok);
+        let all = after(|eth0| (eth0.udp4_hash, eth0.udp6_hash) = (None, None));
+        assert_eq!(verdict(&all, "rss").0, Verdict::Skipped);
+        assert_eq!(verdict(&after(|_| {}), "rss").0, Verdict::Ok);
+    }
+
+    #[test]
+    fn steering_rules_are_shown() {
+        let of = |rules| verdict(&after(|eth0| eth0.steering_rules = rules), "steering").0;
+        assert_eq!(of(Some(2)), Verdict::Info);
+        assert_eq!((of(Some(0)), of(None)), (Verdict::Ok, Verdict::Skipped));
+    }
+
+    #[test]
+    fn small_rings_can_grow() {
+        let of = |rx, max| {
+            let mut rings = RingSizes::default();
+            (rings.rx, rings.max_rx) = (rx, max);
+            verdict(&after(|eth0| eth0.rings = Some(rings)), "rings")
+        };
+        assert_eq!(
+            of(256, 4096),
+            (Verdict::Info, Some("ethtool -G eth0 rx 2048".into()))
+        );
+        assert_eq!(
+            (of(256, 256).0, of(512, 4096).0),
+            (Verdict::Ok, Verdict::Ok)
+        );
+        assert_eq!(of(0, 0).0, Verdict::Skipped);
+    }
+
+    #[test]
+    fn interrupts_on_one_processor_are_spread() {
+        let of = |all: &[&str]| {
+            let all = (30..)
+                .zip(all)
+                .map(|(number, one)| (number, (*one).to_owned()));
+            verdict(&after(|eth0| eth0.interrupts = all.collect()), "interrupts")
+        };
+        let command = "echo 1 > /proc/irq/31/smp_affinity_list".to_owned();
+        assert_eq!(of(&["0", "0", "0"]), (Verdict::Warn, Some(command)));
+        assert_eq!(of(&["0", "1"]).0, Verdict::Ok);
+        assert_eq!(of(&["0-3", "0-3"]).0, Verdict::Ok);
+        assert_eq!(of(&[]).0, Verdict::Skipped);
+    }
+
+    #[test]
+    fn tags_must_stay_where_a_vlan_is_listened_on() {
+        let mut facts = good();
+        let mut offloads = EthtoolFlags::default();
+        offloads.rx_vlan = true;
+        facts.interfaces[0].offloads = Some(offloads);
+        let of = |facts: &Facts| verdict(&examine(facts, &facts.interfaces[0]), "vlan-offload");
+        assert_eq!(of(&facts).0, Verdict::Ok);
+        // The NIC in a bond, a VLAN on the bond.
+        let (mut bond, mut vlan) = (eth0(), eth0());
+        (bond.link.index, bond.link.kind) = (3, Some("bond".into()));
+        (vlan.link.index, vlan.link.kind) = (4, Some("vlan".into()));
+        (vlan.link.lower, vlan.link.vlan_id) = (Some(3), Some(10));
+        facts.interfaces[0].link.master = Some(3);
+        facts.interfaces.extend([bond, vlan]);
+        let command = "ethtool -K eth0 rxvlan off".to_owned();
+        assert_eq!(of(&facts), (Verdict::Warn, Some(command)));
+        facts.interfaces[0].offloads = Some(EthtoolFlags::default());
+        assert_eq!(of(&facts).0, Verdict::Ok);
+    }
+
+    #[test]
+    fn joined_packets_are_switched_off() {
+        let mut offloads = EthtoolFlags::default();
+        offloads.lro = true;
+        let all = after(|eth0| eth0.offloads = Some(offloads));
+        assert_eq!(
+            verdict(&all, "lro"),
+            (Verdict::Warn, Some("ethtool -K eth0 lro off".into()))
+        );
+    }
+}

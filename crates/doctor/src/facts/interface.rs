@@ -1,0 +1,269 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use sluicegate_xsk::nic::{
+    Address, AttachedMode, Channels, EthtoolFlags, Link, Nic, RingSizes, UdpHash, XdpFeatures,
+    ethtool_flags, interface_towards, steering_rules, udp_hash,
+};
+use sluicegate_xsk::prog::program_name;
+
+use super::host::Conf;
+use super::{Root, Wanted};
+
+/// An interface that queries come in by, or one that hangs together with such a one.
+#[derive(Clone, Debug, Default)]
+pub struct Interface {
+    /// What rtnetlink says.
+    pub link: Link,
+    /// Why it matters.
+    pub role: Role,
+    /// Its addresses that are listened on.
+    pub addresses: Vec<Address>,
+    /// The name of the bridge, bond or VRF that it belongs to, and its kind.
+    pub master: Option<(String, String)>,
+    /// The driver's name.
+    pub driver: Option<String>,
+    /// XDP features; `None` if this kernel doesn't tell (before 6.3).
+    pub features: Option<XdpFeatures>,
+    /// Queues.
+    pub channels: Option<Channels>,
+    /// The device's rings.
+    pub rings: Option<RingSizes>,
+    /// RX queues in use.
+    pub rx_queues: u32,
+    /// Offloads.
+    pub offloads: Option<EthtoolFlags>,
+    /// What of UDP packets over IPv4 is hashed.
+    pub udp4_hash: Option<UdpHash>,
+    /// The same over IPv6.
+    pub udp6_hash: Option<UdpHash>,
+    /// Steering rules.
+    pub steering_rules: Option<u32>,
+    /// The XDP program on it.
+    pub program: Option<Program>,
+    /// Its interrupts and the processors that handle each.
+    pub interrupts: Vec<(u32, String)>,
+    /// IPv4 settings.
+    pub conf: Conf,
+    /// Where replies of its addresses to far clients go.
+    pub routes: Vec<Route>,
+}
+
+/// Where packets from an address to a far client leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// An address that is listened on.
+    pub from: IpAddr,
+    /// The interface; `None`: there is no route.
+    pub out: Option<String>,
+}
+
+/// An address and the interface that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The interface.
+    pub interface: String,
+    /// The address.
+    pub ip: IpAddr,
+    /// The length of its prefix in bits.
+    pub prefix_len: u8,
+}
+
+/// Why an interface matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// It carries an address that is listened on.
+    #[default]
+    Listens,
+    /// Packets for such a one come in by it: it is below a VLAN, or a port or member of a bridge or bond.
+    Below,
+}
+
+/// An XDP program on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its number.
+    pub id: u32,
+    /// Its name, if this process may know it.
+    pub name: Option<String>,
+    /// Where it runs.
+    pub mode: AttachedMode,
+}
+
+/// The interfaces that matter, in the order of their numbers.
+pub(super) fn gather(
+    root: &Root,
+    wanted: &Wanted,
+    links: &[Link],
+    addresses: &[Address],
+) -> Vec<Interface> {
+    let roles = roles(wanted, links, addresses);
+    let by_index: BTreeMap<u32, &Link> = links.iter().map(|link| (link.index, link)).collect();
+    roles
+        .into_iter()
+        .filter_map(|(index, role)| Some((by_index.get(&index)?, role)))
+        .map(|(link, role)| {
+            let heard = addresses
+                .iter()
+                .filter(|own| own.ifindex == link.index && wanted.hears(own, &link.name));
+            let master = link.master.and_then(|index| by_index.get(&index));
+            let heard: Vec<Address> = heard.copied().collect();
+            Interface {
+                role,
+                routes: routes(&heard, &by_index),
+                addresses: heard,
+                master: master
+                    .map(|master| (master.name.clone(), master.kind.clone().unwrap_or_default())),
+                ..look(root, link)
+            }
+        })
+        .collect()
+}
+
+/// Who stands for a far client: a.root-servers.net. Nothing is sent there; the kernel's tables are asked.
+const FAR4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 41, 0, 4));
+const FAR6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30));
+
+/// Where replies to far clients leave. A link-local address has none.
+fn routes(addresses: &[Address], by_index: &BTreeMap<u32, &Link>) -> Vec<Route> {
+    addresses
+        .iter()
+        .filter(|own| !matches!(own.ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
+        .map(|own| {
+            let far = if own.ip.is_ipv4() { FAR4 } else { FAR6 };
+            let out = interface_towards(far, own.ip).and_then(|index| by_index.get(&index));
+            Route {
+                from: own.ip,
+                out: out.map(|link| link.name.clone()),
+            }
+        })
+        .collect()
+}
+
+/// All addresses of all interfaces that are up.
+pub(super) fn places(links: &[Link], addresses: &[Address]) -> Vec<Place> {
+    let named = |own: &Address| {
+        let link = links
+            .iter()
+            .find(|link| link.index == own.ifindex && link.up)?;
+        Some(Place {
+            interface: link.name.clone(),
+            ip: own.ip,
+            prefix_len: own.prefix_len,
+        })
+    };
+    addresses.iter().filter_map(named).collect()
+}
+
+/// Those with addresses that are listened on, and all below them.
+fn roles(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> BTreeMap<u32, Role> {
+    let usable = |link: &&Link| !link.loopback;
+    let mut roles: BTreeMap<u32, Role> = links
+        .iter()
+        .filter(usable)
+        .filter(|link| {
+            addresses
+                .iter()
+                .any(|own| own.ifindex == link.index && wanted.hears(own, &link.name))
+        })
+        .map(|link| (link.index, Role::Listens))
+        .collect();
+    // Each round goes one storey down; there are no more storeys than interfaces.
+    for _ in links {
+        let below: Vec<u32> = links
+            .iter()
+            .filter(usable)
+            .filter(|link| !roles.contains_key(&link.index))
+            .filter(|link| {
+                let above = |upper: &Link| {
+                    upper.lower == Some(link.index) || link.master == Some(upper.index)
+                };
+                links
+                    .iter()
+                    .any(|upper| roles.contains_key(&upper.index) && above(upper))
+            })
+            .map(|link| link.index)
+            .collect();
+        if below.is_empty() {
+            break;
+        }
+        roles.extend(below.into_iter().map(|index| (index, Role::Below)));
+    }
+    roles
+}
+
+/// Asks the interface itself.
+fn look(root: &Root, link: &Link) -> Interface {
+    let nic = Nic::from_link(link.clone());
+    let caps = nic.caps();
+    let (udp4_hash, udp6_hash) = udp_hash(&link.name);
+    Interface {
+        driver: caps.driver.clone(),
+        features: caps.features,
+        channels: caps.channels,
+        rings: caps.rings,
+        rx_queues: caps.rx_queues(),
+        offloads: ethtool_flags(&link.name),
+        udp4_hash,
+        udp6_hash,
+        steering_rules: steering_rules(&link.name),
+        program: link.xdp.map(|attached| Program {
+            id: attached.program_id,
+            name: program_name(attached.program_id).ok(),
+            mode: attached.mode,
+        }),
+        interrupts: interrupts(root, link),
+        conf: Conf::gather(root, &link.name),
+        link: link.clone(),
+        ..Interface::default()
+    }
+}
+
+/// The device's interrupts (MSI), and who handles them. The sysfs that is mounted may be another network namespace's,
+/// where the name can mean another interface: the number must agree too.
+fn interrupts(root: &Root, link: &Link) -> Vec<(u32, String)> {
+    let folder = format!("sys/class/net/{}", link.name);
+    if root.number(&format!("{folder}/ifindex")) != Some(link.index.into()) {
+        return Vec::new();
+    }
+    root.names(&format!("{folder}/device/msi_irqs"))
+        .iter()
+        .filter_map(|name| {
+            let number = name.parse().ok()?;
+            let processors = root.text(&format!("proc/irq/{number}/effective_affinity_list"))?;
+            Some((number, processors))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, lower: Option<u32>, master: Option<u32>) -> Link {
+        let mut link = Link::default();
+        (link.index, link.lower, link.master) = (index, lower, master);
+        link
+    }
+
+    /// NICs 2 and 3 in bond 4, VLAN 5 on it, bridge 6 over the VLAN, with the address; NIC 7 has nothing to do with it.
+    #[test]
+    fn all_storeys_below_an_address_count() {
+        let links = [
+            link(2, None, Some(4)),
+            link(3, None, Some(4)),
+            link(4, None, None),
+            link(5, Some(4), Some(6)),
+            link(6, None, None),
+            link(7, None, None),
+        ];
+        let own = Address {
+            ifindex: 6,
+            ip: [192, 0, 2, 1].into(),
+            prefix_len: 24,
+        };
+        let roles = roles(&Wanted::default(), &links, &[own]);
+        assert_eq!(roles.keys().copied().collect::<Vec<_>>(), [2, 3, 4, 5, 6]);
+        assert_eq!((roles[&6], roles[&2]), (Role::Listens, Role::Below));
+    }
+}

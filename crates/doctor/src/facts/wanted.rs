@@ -1,0 +1,65 @@
+use std::net::SocketAddr;
+
+use sluicegate_conf::{Config, Listen, XdpConfig, XdpEnable, XdpMode};
+use sluicegate_xsk::nic::Address;
+
+/// What the configuration asks for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What is listened on; empty: there is no configuration, and every address counts.
+    pub listen: Vec<WantedListen>,
+    /// The clause `xdp:`.
+    pub xdp: XdpConfig,
+}
+
+/// One address or interface that is listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantedListen {
+    /// An address, perhaps a wildcard.
+    Address(SocketAddr),
+    /// All addresses of an interface.
+    Interface(String),
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            xdp: XdpConfig {
+                enable: XdpEnable::Auto,
+                mode: XdpMode::Auto,
+                queues: None,
+                frames: 8192,
+                rx_ring: 2048,
+                tx_ring: 2048,
+                busy_poll_us: 0,
+            },
+        }
+    }
+}
+
+impl Wanted {
+    /// What a configuration asks for.
+    pub fn from_config(config: &Config) -> Self {
+        let listen = config.listen.iter().map(|at| match &at.value {
+            Listen::Address(address) => WantedListen::Address(*address),
+            Listen::Interface { name, .. } => WantedListen::Interface(name.clone()),
+        });
+        Self {
+            listen: listen.collect(),
+            xdp: config.xdp.clone(),
+        }
+    }
+
+    /// Whether an address of an interface is listened on.
+    pub(crate) fn hears(&self, address: &Address, interface: &str) -> bool {
+        let one = |listen: &WantedListen| match listen {
+            WantedListen::Interface(name) => name == interface,
+            WantedListen::Address(wanted) if wanted.ip().is_unspecified() => {
+                wanted.is_ipv4() == address.ip.is_ipv4()
+            }
+            WantedListen::Address(wanted) => wanted.ip() == address.ip,
+        };
+        self.listen.is_empty() || self.listen.iter().any(one)
+    }
+}

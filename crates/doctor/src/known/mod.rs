@@ -1,0 +1,8 @@
+//! What is known of kernels and drivers, with its sources.
+
+mod drivers;
+mod kernels;
+
+pub use drivers::{Driver, driver};
+pub use kernels::KernelVersion;
+pub(crate) use kernels::{NEEDED, troubles};

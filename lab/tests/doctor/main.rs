@@ -1,0 +1,77 @@
+//! `sluicegate doctor` on machines with a fault: the fault is made for real, doctor names it, and the very command that it
+//! prints mends it.
+
+use std::process::ExitCode;
+
+use sluicegate_lab::harness::suite;
+use sluicegate_lab::needs;
+
+mod network;
+mod patient;
+mod process;
+mod program;
+
+fn main() -> ExitCode {
+    suite("doctor")
+        .test(
+            "a server on a good interface is well",
+            needs![Root, Netns],
+            program::well,
+        )
+        .test(
+            "a trial of its own takes the fast path",
+            needs![Root, Netns],
+            program::trial,
+        )
+        .test(
+            "another program is named and taken off",
+            needs![Root, Netns],
+            program::foreign,
+        )
+        .test(
+            "a bridge's port that is listened on",
+            needs![Root, Netns],
+            network::port,
+        )
+        .test(
+            "two interfaces in one subnet",
+            needs![Root, Netns],
+            network::same_subnet,
+        )
+        .test(
+            "a strict reverse path filter",
+            needs![Root, Netns],
+            network::reverse_path,
+        )
+        .test(
+            "an interface that is down",
+            needs![Root, Netns],
+            network::down,
+        )
+        .test(
+            "missing capabilities",
+            needs![Root, Netns, Tool("setcap")],
+            process::capabilities,
+        )
+        .test(
+            "too little locked memory",
+            needs![Root, Netns, Tool("prlimit")],
+            process::memlock,
+        )
+        .test(
+            "no BPF file system",
+            needs![Root, Netns, Tool("unshare")],
+            process::bpffs,
+        )
+        .test(
+            "address families that are forbidden",
+            needs![Root, Netns],
+            process::families,
+        )
+        .test(
+            "a service that may not use AF_XDP",
+            needs![Root, Netns],
+            process::service,
+        )
+        .run()
+}

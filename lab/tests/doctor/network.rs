@@ -1,0 +1,130 @@
+//! Faults of interfaces, addresses and routes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use sluicegate_lab::netns::{Netns, veth_pair};
+use sluicegate_lab::wire::{ask_udp, query, rtype};
+
+use crate::patient::{HERE, Patient, THERE};
+
+/// The address is on a bridge's port, and the bridge takes what comes in.
+pub(crate) fn port() -> Result<()> {
+    let patient = Patient::new()?;
+    patient.host.ip("link add br0 type bridge")?;
+    patient.host.ip("link set br0 up")?;
+    patient.host.ip("link set eth0 master br0")?;
+    let said = patient.ask("port")?.expect("warn")?;
+    ensure!(
+        said.command()? == "ip link set dev eth0 nomaster",
+        "{}",
+        said.says
+    );
+    // It interrupts traffic: not unless it is named.
+    let all = patient.host.run(&patient.doctor(&["--fix"])?)?;
+    ensure!(
+        all.stdout
+            .contains("left:    ip link set dev eth0 nomaster"),
+        "{}",
+        all.stdout
+    );
+    ensure!(
+        patient.host.ip("link show eth0")?.contains("master br0"),
+        "it was done unasked"
+    );
+    patient.fix("port")?;
+    ensure!(
+        !patient.host.ip("link show eth0")?.contains("master"),
+        "still a port"
+    );
+    patient.undo()?;
+    patient.ask("port")?.expect("warn")?;
+    patient.type_in(said.command()?)?;
+    let shown = patient.host.ip("link show eth0")?;
+    ensure!(!shown.contains("master"), "{shown}");
+    Ok(())
+}
+
+/// Two interfaces answer ARP for one another until each keeps to its own.
+pub(crate) fn same_subnet() -> Result<()> {
+    let patient = Patient::new()?;
+    patient.ask("same-subnet")?.expect("ok")?;
+    let (second, _other) = veth_pair(&patient.host, "eth1", &patient.neighbour, "eth1", 1)?;
+    second.add_address("10.11.1.9/24")?;
+    let said = patient.ask("same-subnet")?.expect("warn")?;
+    ensure!(said.commands.len() == 2, "{:?}", said.commands);
+    let shown = patient.fix("same-subnet")?;
+    ensure!(shown.contains("was 0, is 1"), "{shown}");
+    patient.ask("same-subnet")?.expect("ok")?;
+    patient.undo()?;
+    patient.ask("same-subnet")?.expect("warn")?;
+    for command in &said.commands {
+        patient.type_in(command)?;
+    }
+    patient.ask("same-subnet")?.expect("ok")?;
+    Ok(())
+}
+
+/// Queries of a far client come in by `eth0`, replies would leave by `eth1`: the strict filter drops the queries. Mended,
+/// they are heard, and the reply goes its way.
+pub(crate) fn reverse_path() -> Result<()> {
+    let patient = Patient::new()?;
+    let client = Netns::new()?;
+    let (inside, _) = veth_pair(&patient.neighbour, "far", &client, "eth0", 1)?;
+    inside.add_address("198.51.100.1/24")?;
+    client.ip("addr add 198.51.100.2/24 dev eth0")?;
+    client.ip("route add default via 198.51.100.1")?;
+    let (second, other) = veth_pair(&patient.host, "eth1", &patient.neighbour, "eth1", 1)?;
+    second.add_address("10.11.2.1/24")?;
+    other.add_address("10.11.2.2/24")?;
+    patient.host.ip("route add default via 10.11.2.2")?;
+    patient.neighbour.sysctl("net/ipv4/ip_forward", "1")?;
+    for knob in ["all", "eth0", "eth1", "far"] {
+        patient
+            .neighbour
+            .sysctl(&format!("net/ipv4/conf/{knob}/rp_filter"), "0")?;
+    }
+    patient.host.sysctl("net/ipv4/conf/eth0/rp_filter", "1")?;
+    let socket = patient
+        .host
+        .enter(|| std::net::UdpSocket::bind((HERE, 53)))?;
+    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let heard = || -> Result<bool> {
+        let asked = query("host.test", rtype::A).build();
+        let address: SocketAddr = format!("{HERE}:53").parse()?;
+        // Nobody answers; what counts is whether the query arrives.
+        client.enter(|| ask_udp(address, &asked, Duration::from_millis(200)))?;
+        Ok(socket.recv(&mut [0; 512]).is_ok())
+    };
+    ensure!(
+        !heard()?,
+        "the filter lets queries through: the fault is not made"
+    );
+    let said = patient.ask("rp-filter")?.expect("warn")?;
+    patient.ask("return-route")?.expect("warn")?;
+    patient.fix("rp-filter")?;
+    ensure!(heard()?, "mended, and no query comes");
+    patient.undo()?;
+    patient.ask("rp-filter")?.expect("warn")?;
+    patient.type_in(said.command()?)?;
+    ensure!(heard()?, "mended by hand, and no query comes");
+    Ok(())
+}
+
+/// Nothing comes in by an interface that is down.
+pub(crate) fn down() -> Result<()> {
+    let patient = Patient::new()?;
+    patient.ask("link")?.expect("ok")?;
+    patient.host.ip("link set eth0 down")?;
+    let said = patient.ask("link")?.expect("warn")?;
+    patient.type_in(said.command()?)?;
+    let mut ping = std::process::Command::new("ip");
+    ping.args(["route", "get", THERE]);
+    ensure!(
+        patient.host.run(&ping)?.success(),
+        "no route after it is up"
+    );
+    patient.ask("link")?.expect("ok")?;
+    Ok(())
+}

@@ -41,6 +41,13 @@ test: ## every test that can run here; what can't says why and counts as skipped
 	    cargo run --quiet --package sluicegate-lab --bin lab-needs && \
 	    $$nextest nextest run --workspace
 
+test-vm: ## real NIC drivers, in a virtual machine, ten minutes (VM_SUITE=trixie|bookworm for older kernels)
+	@scripts/deps.sh test
+	@scripts/peers.sh
+	@lab/vm/run --fetch
+	@cargo build --workspace --bin sluicegate --test nics --test xdp_path --test vm
+	@VM_ALL=1 cargo test --quiet --workspace --test vm -- --nocapture
+
 gate: ## instructions of each step of an answer: none may exceed bench/instructions.txt by more than 3 %
 	@cargo run --quiet --profile gate --package sluicegate-inprocess
 

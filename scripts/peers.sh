@@ -4,13 +4,24 @@
 #
 #   scripts/peers.sh [test | bench]     into .peers in the project, or $SLUICEGATE_PEERS
 #
+# QEMU and a kernel for the tests on real NIC drivers (lab/vm/run) come with those of `test`.
+#
 # What can't be fetched is no failure (tests that need it are skipped), unless SLUICEGATE_ALL_NEEDS=1, as in CI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=${SLUICEGATE_PEERS:-$PWD/.peers}
+
+# The virtual machine's parts go into a folder of their own.
+machine() {
+    if ! lab/vm/run --fetch; then
+        [ "${SLUICEGATE_ALL_NEEDS:-}" != 1 ] || exit 1
+        echo "peers: tests in the virtual machine are skipped" >&2
+    fi
+}
+
 wanted=(unbound unbound-host knot knot-dnsutils dnsperf bind9-dnsutils bind9-utils tcpdump)
 case ${1:-test} in
-test) ;;
+test) machine ;;
 bench) wanted+=(dnsdist pdns-recursor) ;;
 *) echo "usage: scripts/peers.sh [test|bench]" >&2; exit 2 ;;
 esac

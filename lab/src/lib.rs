@@ -8,6 +8,7 @@
 //! - [`rpl`]: scenario files of Unbound, played over real sockets;
 //! - [`world`]: a root, top-level domains and zones below, signed and not, well served and badly;
 //! - [`server`]: Sluicegate itself, started on a configuration;
+//! - [`vm`]: real NIC drivers, in a virtual machine;
 //! - [`scene`]: the usual three hosts with all of that.
 #![forbid(unsafe_code)]
 #![expect(
@@ -22,6 +23,7 @@ pub mod rpl;
 pub mod scene;
 pub mod server;
 pub mod upstream;
+pub mod vm;
 pub mod wire;
 pub mod world;
 

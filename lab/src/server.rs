@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 
 use crate::netns::{Finished, Netns, Process};
 use crate::private_dir::PrivateDir;
+use crate::vm::lenient;
 
 /// A running server. It is killed when the value is dropped.
 pub struct Server {
@@ -36,8 +37,11 @@ const PREAMBLE: &str =
     "server:\n  pidfile: \"\"\n  username: \"\"\n  chroot: \"\"\n  use-syslog: no\n";
 
 /// How long a server may take to be ready, or to stop, on a busy machine.
-const LIFE_LIMIT: Duration = Duration::from_secs(20);
+fn life_limit() -> Duration {
+    lenient(Duration::from_secs(20))
+}
 
+/// How often a bounded wait looks again.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A server on this configuration (`unbound.conf` text). Control socket, user and pid file are already taken care of.
@@ -132,7 +136,7 @@ impl Server {
     /// Waits until an interface is served by AF_XDP, and returns the log line that says so.
     pub fn wait_for_xdp(&self) -> Result<String> {
         self.process
-            .wait_for_line("XDP fast path active", LIFE_LIMIT)
+            .wait_for_line("XDP fast path active", life_limit())
     }
 
     /// All statistics, by name.
@@ -166,9 +170,9 @@ impl Server {
     /// what its queue counts once a second, a little late when it is idle.
     ///
     /// # Errors
-    /// If it is another number for three seconds, with all statistics.
+    /// If it is another number for three seconds ([more](lenient) in the virtual machine), with all statistics.
     pub fn expect_sum(&self, start: &str, end: &str, expected: u64) -> Result<()> {
-        let limit = Instant::now() + Duration::from_secs(3);
+        let limit = Instant::now() + lenient(Duration::from_secs(3));
         loop {
             let sum = self.sum(start, end)?;
             if sum == expected {
@@ -227,7 +231,7 @@ impl Server {
     /// Stops the server with SIGTERM and waits for its end.
     pub fn stop(self) -> Result<Finished> {
         self.process.signal(Signal::SIGTERM)?;
-        self.process.finish(LIFE_LIMIT)
+        self.process.finish(life_limit())
     }
 
     /// Waits for the server's own end.
@@ -241,7 +245,7 @@ impl Server {
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
-        let end = Instant::now() + LIFE_LIMIT;
+        let end = Instant::now() + life_limit();
         while control(&self.control_socket(), "stats\n").is_err() {
             let status = self.process.try_wait()?;
             if status.is_some() || Instant::now() >= end {
@@ -270,7 +274,7 @@ pub fn children(pid: i32) -> Result<Vec<i32>> {
 /// Sends one line to a control socket and reads all of the answer.
 fn control(socket: &Path, line: &str) -> Result<String> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(LIFE_LIMIT))?;
+    stream.set_read_timeout(Some(life_limit()))?;
     stream.write_all(line.as_bytes())?;
     stream.shutdown(std::net::Shutdown::Write)?;
     let mut text = String::new();

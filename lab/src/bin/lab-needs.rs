@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use sluicegate_lab::harness::{Need, all_wanted};
 
-const NEEDS: [Need; 15] = [
+const NEEDS: [Need; 16] = [
     Need::Root,
     Need::Netns,
     Need::Tool("ethtool"),
@@ -21,6 +21,7 @@ const NEEDS: [Need; 15] = [
     Need::Peer("kxdpgun"),
     Need::Peer("dig"),
     Need::Peer("dnsperf"),
+    Need::Vm,
     Need::SharedData("confs"),
     Need::SharedData("rpl"),
 ];

@@ -2,7 +2,7 @@ use std::env;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use crate::{netns::Netns, peers, shared_data};
+use crate::{netns::Netns, peers, shared_data, vm};
 
 /// What a test needs of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,12 @@ pub enum Need {
     LinkKind(&'static str),
     /// A file or folder of the data shared beside the workspace, see [`shared_data`].
     SharedData(&'static str),
+    /// To run in the [virtual machine](crate::vm), with a NIC of that name.
+    Nic(&'static str),
+    /// QEMU and a kernel for it, to boot a [virtual machine](crate::vm).
+    Vm,
+    /// To be asked for by `make test-vm`: it takes minutes.
+    VmAll,
 }
 
 /// Whether `$SLUICEGATE_ALL_NEEDS` is 1: what the project [can provide](Need::is_ours) shall be there, as in CI.
@@ -30,7 +36,10 @@ impl Need {
     /// Whether root can meet it on any Debian with the scripts of this project; the others hang on the kernel or on
     /// data from outside of the repository.
     pub fn is_ours(self) -> bool {
-        !matches!(self, Need::LinkKind(_) | Need::SharedData(_))
+        !matches!(
+            self,
+            Need::LinkKind(_) | Need::SharedData(_) | Need::Nic(_) | Need::VmAll
+        )
     }
 
     /// `None` when the need is met, else why it isn't.
@@ -48,6 +57,11 @@ impl Need {
             Need::SharedData(name) => shared_data(name).is_none().then(|| {
                 format!("needs the data {name} of the folder shared beside the workspace")
             }),
+            Need::Nic(name) => (!vm::has_nic(name))
+                .then(|| format!("needs the NIC {name} of the virtual machine: see make test-vm")),
+            Need::Vm => vm::unmet(&vm::default_suite()),
+            Need::VmAll => (env::var_os("VM_ALL").is_none_or(|value| value != "1"))
+                .then(|| "takes minutes: make test-vm runs it".to_owned()),
         }
     }
 }

@@ -42,6 +42,18 @@ pub fn veth_pair<'a, 'b>(
     Ok(ends)
 }
 
+impl<'n> VethEnd<'n> {
+    /// An interface that came into the namespace from elsewhere, such as a NIC; takes it up.
+    pub fn adopt(netns: &'n Netns, name: &str) -> Result<Self> {
+        let end = Self {
+            netns,
+            name: name.to_owned(),
+        };
+        end.settle()?;
+        Ok(end)
+    }
+}
+
 impl VethEnd<'_> {
     /// Adds an address, written with its prefix length: `10.11.1.1/24`.
     pub fn add_address(&self, address: &str) -> Result<()> {

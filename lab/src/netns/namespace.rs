@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use nix::sched::{CloneFlags, setns, unshare};
 
 use super::process::{Finished, Process};
+use crate::vm::lenient;
 
 /// A network namespace of one's own, with the loopback interface up.
 ///
@@ -101,7 +102,7 @@ impl Netns {
 
     /// Runs `command` to its end inside the namespace, for at most a minute.
     pub fn run(&self, command: &Command) -> Result<Finished> {
-        self.spawn(command)?.finish(COMMAND_LIMIT)
+        self.spawn(command)?.finish(lenient(COMMAND_LIMIT))
     }
 
     /// Runs iproute2's `ip` with `words`, split at white space, and returns what it printed.

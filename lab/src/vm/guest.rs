@@ -1,0 +1,66 @@
+use std::env;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::netns::{Netns, VethEnd};
+
+/// How much slower than a real machine the emulated one may be.
+const SLOWNESS: u32 = 10;
+
+/// How long a NIC may take to come back from the namespace of the test before.
+const RETURN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whether this process runs in the virtual machine.
+pub fn inside() -> bool {
+    env::var_os("SLUICEGATE_VM").is_some()
+}
+
+/// A limit of time, longer where everything takes longer.
+pub fn lenient(limit: Duration) -> Duration {
+    if inside() { limit * SLOWNESS } else { limit }
+}
+
+/// The running kernel's release, as `uname -r` says it.
+///
+/// # Errors
+/// `/proc` is not to be read.
+pub fn kernel() -> Result<String> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    Ok(release.trim().to_owned())
+}
+
+/// Whether the virtual machine was given a NIC of that name. Interfaces of a real machine are never looked at.
+pub fn has_nic(name: &str) -> bool {
+    inside()
+        && env::var("SLUICEGATE_VM_NICS").is_ok_and(|all| all.split(' ').any(|nic| nic == name))
+}
+
+/// Moves a NIC of the virtual machine into `netns`, up and without addresses. It comes back when the namespace ends.
+///
+/// # Errors
+/// There is no such NIC, or it does not come back from the test before.
+pub fn take_nic<'n>(netns: &'n Netns, name: &str) -> Result<VethEnd<'n>> {
+    ensure!(has_nic(name), "the virtual machine has no NIC {name}");
+    let end = Instant::now() + lenient(RETURN_LIMIT);
+    let device = Path::new("/sys/class/net").join(name);
+    while !device.exists() {
+        ensure!(Instant::now() < end, "{name} is not back");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let moved = Command::new("ip")
+        .args(["link", "set", name, "mtu", "1500", "netns"])
+        .arg(netns.path())
+        .output()
+        .context("ip link set")?;
+    if !moved.status.success() {
+        bail!(
+            "{name} can't be moved: {}",
+            String::from_utf8_lossy(&moved.stderr).trim()
+        );
+    }
+    VethEnd::adopt(netns, name)
+}

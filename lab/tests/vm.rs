@@ -1,0 +1,100 @@
+//! Boots the virtual machine and runs test programs of this workspace in it, on NICs that this machine doesn't have.
+//!
+//! One boot belongs to `make test`; `make test-vm` does them all and shows the table (`VM_SUITE=trixie|bookworm` for
+//! older kernels).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use sluicegate_lab::harness::suite;
+use sluicegate_lab::needs;
+use sluicegate_lab::server;
+use sluicegate_lab::vm::{Machine, default_suite, table};
+
+fn main() -> ExitCode {
+    suite("vm")
+        .test("virtio_net", needs![Vm], virtio_net)
+        .test("every driver", needs![Vm, VmAll], every_driver)
+        .test("what is built on NICs", needs![Vm, VmAll], towers)
+        .run()
+}
+
+/// The least that always runs: a real driver, native mode.
+fn virtio_net() -> Result<()> {
+    let machine = machine().wire("virtio", 1, [VIRTIO, VIRTIO]);
+    nics(&machine, "virtio_net serves natively")
+}
+
+fn every_driver() -> Result<()> {
+    let machine = machine()
+        .wire("virtio", 1, [VIRTIO, VIRTIO])
+        .wire("iommu", 1, [IOMMU, VIRTIO])
+        .wire("igb", 1, ["igb", "igb"])
+        .wire("vmxnet3", 1, ["vmxnet3", VIRTIO])
+        .wire("e1000e", 1, ["e1000e", VIRTIO]);
+    nics(&machine, "serves")
+}
+
+/// What is built on top of NICs.
+fn towers() -> Result<()> {
+    let machine = machine()
+        .wire("virtio", 1, [VIRTIO, VIRTIO])
+        .wire("igb", 1, ["igb", "igb"])
+        .wire("igb", 2, ["igb", "igb"])
+        .limit_secs(1500);
+    nics(&machine, " ")
+}
+
+const VIRTIO: &str = "virtio-net-pci";
+/// With addresses translated, virtio_net has zero-copy (Linux 6.13).
+const IOMMU: &str = "virtio-net-pci,iommu_platform=on,disable-legacy=on";
+
+fn machine() -> Machine {
+    Machine::new(&default_suite())
+}
+
+/// Runs those tests of the program `nics` whose NICs the machine has and whose name has `part` in it, and shows their
+/// table.
+fn nics(machine: &Machine, part: &str) -> Result<()> {
+    let program = test_program("nics")?;
+    let ran = machine.run(&program.display().to_string(), &[part])?;
+    #[expect(
+        clippy::print_stdout,
+        reason = "the table is what `make test-vm` is for"
+    )]
+    {
+        println!("{}\n{}", ran.output, table(&ran.rows));
+    }
+    ensure!(
+        ran.code == 0,
+        "in the virtual machine (exit {}):\n{}",
+        ran.code,
+        ran.output
+    );
+    ensure!(!ran.rows.is_empty(), "nothing was tested:\n{}", ran.output);
+    Ok(())
+}
+
+/// Where cargo put the newest test program of that name: beside this one.
+fn test_program(name: &str) -> Result<PathBuf> {
+    // The guest's tests look for the server beside themselves; better here than there.
+    server::program()?;
+    let own = std::env::current_exe()?;
+    let dir = own.parent().context("tests run from a folder")?;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let hash = path
+            .file_name()
+            .and_then(|file| file.to_str()?.strip_prefix(name)?.strip_prefix('-'));
+        if hash.is_some_and(|hash| hash.chars().all(|c| c.is_ascii_hexdigit())) {
+            found.push((path.metadata()?.modified()?, path));
+        }
+    }
+    let newest = found.into_iter().max();
+    let (_, path) = newest.with_context(|| {
+        format!("no test program {name}: cargo test -p sluicegate-lab --no-run")
+    })?;
+    Ok(path)
+}

@@ -69,78 +69,16 @@ impl Datagram {
         if frame[0] & GROUP_BIT != 0 {
             return Err(Reject::Destination);
         }
-        match ethertype {
-            0x0800 => Self::parse_ipv4(frame, ip),
-            0x86dd => Self::parse_ipv6(frame, ip),
-            _ => Err(Reject::Ethertype),
-        }
-    }
-
-    #[expect(clippy::inline_always, reason = "called once")]
-    #[inline(always)]
-    fn parse_ipv4(frame: &[u8], ip: usize) -> Result<Self, Reject> {
-        let (header, rest) = frame
-            .get(ip..)
-            .and_then(<[u8]>::split_first_chunk::<IPV4_BYTES>)
-            .ok_or(Reject::Short)?;
-        let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        let udp = total
-            .checked_sub(IPV4_BYTES)
-            .and_then(|len| Segment::cut(rest, len))
-            .filter(|_| header[0] == 0x45)
-            .ok_or(Reject::IpHeader)?;
-        if u16::from_be_bytes([header[6], header[7]]) & FRAGMENT_MASK != 0 {
-            return Err(Reject::Fragment);
-        }
-        if header[9] != PROTOCOL_UDP {
-            return Err(Reject::Protocol);
-        }
-        let addresses = Sum::default().octets(&header[12..]);
-        if addresses.octets(&header[..12]).fold() != 0xffff {
-            return Err(Reject::Checksum);
-        }
-        if matches!(header[12], 0 | 127 | 224..) || header[12..16] == header[16..20] {
-            return Err(Reject::Source);
-        }
-        if header[16] >= 224 {
-            return Err(Reject::Destination);
-        }
-        udp.check(addresses, false)?;
+        let (header_len, payload_len, is_ipv6) = match ethertype {
+            0x0800 => (IPV4_BYTES, check_ipv4(frame, ip)?, false),
+            0x86dd => (IPV6_BYTES, check_ipv6(frame, ip)?, true),
+            _ => return Err(Reject::Ethertype),
+        };
         Ok(Self {
             ip: ip as u8,
-            udp: (ip + IPV4_BYTES) as u8,
-            payload_len: udp.payload.len() as u16,
-            is_ipv6: false,
-        })
-    }
-
-    #[inline(never)]
-    fn parse_ipv6(frame: &[u8], ip: usize) -> Result<Self, Reject> {
-        let (header, rest) = frame
-            .get(ip..)
-            .and_then(<[u8]>::split_first_chunk::<IPV6_BYTES>)
-            .ok_or(Reject::Short)?;
-        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        let udp = Segment::cut(rest, len)
-            .filter(|_| header[0] >> 4 == 6)
-            .ok_or(Reject::IpHeader)?;
-        if header[6] != PROTOCOL_UDP {
-            return Err(Reject::Protocol);
-        }
-        let (source, destination) = (&header[8..24], &header[24..40]);
-        let unanswerable = source[0] == 0xff || (source[..15] == [0; 15] && source[15] <= 1);
-        if unanswerable || source == destination {
-            return Err(Reject::Source);
-        }
-        if destination[0] == 0xff {
-            return Err(Reject::Destination);
-        }
-        udp.check(Sum::default().octets(&header[8..]), true)?;
-        Ok(Self {
-            ip: ip as u8,
-            udp: (ip + IPV6_BYTES) as u8,
-            payload_len: udp.payload.len() as u16,
-            is_ipv6: true,
+            udp: (ip + header_len) as u8,
+            payload_len,
+            is_ipv6,
         })
     }
 
@@ -194,6 +132,66 @@ impl Datagram {
             SocketAddr::new(ip.into(), u16::from_be_bytes(ports.as_chunks().0[number]))
         }
     }
+}
+
+/// Checks what an IPv4 header and the UDP header behind it say; octets of the payload.
+#[expect(clippy::inline_always, reason = "called once")]
+#[inline(always)]
+fn check_ipv4(frame: &[u8], ip: usize) -> Result<u16, Reject> {
+    let (header, rest) = frame
+        .get(ip..)
+        .and_then(<[u8]>::split_first_chunk::<IPV4_BYTES>)
+        .ok_or(Reject::Short)?;
+    let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let udp = total
+        .checked_sub(IPV4_BYTES)
+        .and_then(|len| Segment::cut(rest, len))
+        .filter(|_| header[0] == 0x45)
+        .ok_or(Reject::IpHeader)?;
+    if u16::from_be_bytes([header[6], header[7]]) & FRAGMENT_MASK != 0 {
+        return Err(Reject::Fragment);
+    }
+    if header[9] != PROTOCOL_UDP {
+        return Err(Reject::Protocol);
+    }
+    let addresses = Sum::default().octets(&header[12..]);
+    if addresses.octets(&header[..12]).fold() != 0xffff {
+        return Err(Reject::Checksum);
+    }
+    if matches!(header[12], 0 | 127 | 224..) || header[12..16] == header[16..20] {
+        return Err(Reject::Source);
+    }
+    if header[16] >= 224 {
+        return Err(Reject::Destination);
+    }
+    udp.check(addresses, false)?;
+    Ok(udp.payload.len() as u16)
+}
+
+/// As [`check_ipv4`], for IPv6.
+#[inline(never)]
+fn check_ipv6(frame: &[u8], ip: usize) -> Result<u16, Reject> {
+    let (header, rest) = frame
+        .get(ip..)
+        .and_then(<[u8]>::split_first_chunk::<IPV6_BYTES>)
+        .ok_or(Reject::Short)?;
+    let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let udp = Segment::cut(rest, len)
+        .filter(|_| header[0] >> 4 == 6)
+        .ok_or(Reject::IpHeader)?;
+    if header[6] != PROTOCOL_UDP {
+        return Err(Reject::Protocol);
+    }
+    let (source, destination) = (&header[8..24], &header[24..40]);
+    let unanswerable = source[0] == 0xff || (source[..15] == [0; 15] && source[15] <= 1);
+    if unanswerable || source == destination {
+        return Err(Reject::Source);
+    }
+    if destination[0] == 0xff {
+        return Err(Reject::Destination);
+    }
+    udp.check(Sum::default().octets(&header[8..]), true)?;
+    Ok(udp.payload.len() as u16)
 }
 
 /// So many octets of a frame from `at` on.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow};
 use sluicegate_answer::{
     Brain, Context, FETCH_AHEAD, Findings, Now, Packets, Policy, Prepared, Question, Repeated,
     Request, Resolution, Security, Sighting, Transport, Verdict, answer, answer_and_learn,
-    answer_known, answer_prepared, fetch, prepare,
+    answer_known, answer_prepared, fetch, gather, prepare,
 };
 use sluicegate_conf::LoadOptions;
 use sluicegate_dns::Name;
@@ -159,6 +159,7 @@ impl Fixture {
             }
         }
         let prepared = &prepared[..frames.len()];
+        gather(prepared.iter(), &context);
         for prepared in prepared.iter().take(FETCH_AHEAD) {
             fetch(prepared, &context);
         }

@@ -1,9 +1,7 @@
 //! Memory that is asked for before it is read.
 
-/// Asks for the cache line of an element, if there is one, and goes on without it.
-///
-/// Not by reading it: a processor looks only some hundred instructions ahead of a load that waits for memory, so that
-/// reading ahead costs the time that it is to save. Where no safe function does that, nothing is done.
+/// Asks for the cache line of an element, if there is one, and goes on without it. Where no safe function does that,
+/// nothing is done.
 #[inline]
 pub(crate) fn prefetch<T>(elements: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use sluicegate_answer::{
     Context, Now, Packets, Policy, Prepared, Request, Sighting, Verdict, answer_prepared, fetch,
-    prepare,
+    gather, prepare,
 };
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 
@@ -77,6 +77,11 @@ impl<'a> Moment<'a> {
     pub(crate) fn sight(&self, packets: &mut Packets, query: &[u8]) -> Sighting {
         let context = self.context();
         catch_unwind(AssertUnwindSafe(|| packets.look(&context, query))).unwrap_or(Sighting::New)
+    }
+
+    /// Fetches from memory what says where the answers to these queries stand, before the first of them is decided.
+    pub(crate) fn gather<'l>(&self, batch: impl Iterator<Item = &'l Looked>) {
+        gather(batch.map(|looked| &looked.prepared), &self.context());
     }
 
     /// Asks memory for the answer to a query that is decided soon.

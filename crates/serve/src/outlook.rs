@@ -47,12 +47,17 @@ impl<const N: usize> Outlook<N> {
         }
     }
 
-    /// All `count` queries were looked at: asks memory for what the answers to the first of them need.
+    /// All `count` queries were looked at: fetches from memory what their answers need first, and what the first of them
+    /// need then.
     pub(crate) fn fetch(&mut self, moment: &Moment<'_>, count: usize) {
         self.count = count;
         if count < 2 {
             return; // it is fetched when it is decided, just as soon
         }
+        let unknown = self.queries[..count]
+            .iter()
+            .filter(|seen| !matches!(seen.sighting, Sighting::Known(_)));
+        moment.gather(unknown.map(|seen| &seen.looked));
         for number in 0..count.min(FETCH_AHEAD) {
             self.fetch_one(moment, number);
         }

@@ -36,8 +36,6 @@ mod hash;
 mod lanes;
 #[cfg(not(loom))]
 mod memory;
-#[cfg(not(loom))]
-mod prefetch;
 mod seqlock;
 #[cfg(not(loom))]
 mod set;

@@ -1,7 +1,7 @@
 use super::entry::{Key, Prefix, Variant, stands_in};
 use super::lanes::holding;
-use super::prefetch::prefetch;
 use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_read, end_read};
+use crate::prefetch::prefetch;
 
 /// One set: a header of 16 words and a log of entries, oldest first.
 ///
@@ -56,14 +56,13 @@ impl<'m, const W: usize> Set<'m, W> {
         begin_read(&self.0[SEQUENCE])
     }
 
-    /// Starts fetching the header into the processor's cache.
+    /// Fetches the header into the processor's cache; the value says nothing.
     #[inline]
-    pub(super) fn touch(self) {
-        prefetch(self.0, 0);
-        prefetch(self.0, LINE_WORDS);
+    pub(super) fn touch(self) -> u64 {
+        self.0[FIRST_TAG].load(Relaxed) ^ self.0[FIRST_OFFSET].load(Relaxed)
     }
 
-    /// Starts fetching the first entry with this tag.
+    /// Starts fetching the first entry with this tag, once the header is there.
     #[inline]
     pub(super) fn touch_entry(self, tag: u16) {
         let lanes = self.lanes(tag);

@@ -120,15 +120,16 @@ impl Cache {
         self.small.get(place.index(self.small.len()))?.sequence()
     }
 
-    /// Starts to fetch what a look-up at this place reads first.
+    /// Fetches what a look-up at this place reads first. The value means nothing; feed it to
+    /// [`std::hint::black_box`], so that the loads are not optimised away.
     #[inline]
-    pub fn touch(&self, place: Place) {
-        if let Some(set) = self.small.get(place.index(self.small.len())) {
-            set.touch();
-        }
+    pub fn touch(&self, place: Place) -> u64 {
+        self.small
+            .get(place.index(self.small.len()))
+            .map_or(0, Set::touch)
     }
 
-    /// Starts to fetch what a look-up at this place reads next. Waits for what [`Cache::touch`] asked for.
+    /// Starts to fetch what a look-up at this place reads next, once it was [touched](Cache::touch).
     #[inline]
     pub fn touch_entry(&self, place: Place) {
         if let Some(set) = self.small.get(place.index(self.small.len())) {

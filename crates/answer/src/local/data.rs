@@ -55,15 +55,13 @@ impl LocalZones {
             .place(query.name.as_bytes(), query.last_labels_at)
     }
 
-    /// Asks memory for what a look-up at this place reads first.
+    /// Fetches what a look-up at this place reads first; the value says nothing.
     #[inline]
-    pub(crate) fn touch(&self, place: LocalPlace) {
-        if let Some(tree) = self.internet() {
-            tree.touch(place);
-        }
+    pub(crate) fn touch(&self, place: LocalPlace) -> u64 {
+        self.internet().map_or(0, |tree| tree.touch(place))
     }
 
-    /// Asks memory for what a look-up at this place reads next. Waits for what [`LocalZones::touch`] asked for.
+    /// Starts to fetch what a look-up at this place reads next, once it was [touched](LocalZones::touch).
     #[inline]
     pub(crate) fn touch_entry(&self, place: LocalPlace) {
         if let Some(tree) = self.internet() {

@@ -10,7 +10,6 @@ use super::glance::Glance;
 use super::name::{ancestry, parent};
 use super::store::{negative_answer, rrset_answer};
 use super::zones::{NameMap, Rrset, Zone as ZonePlan};
-use crate::prefetch::prefetch;
 
 /// All local names of one class, for look-up.
 ///
@@ -92,13 +91,14 @@ impl Tree {
         Some(LocalPlace(self.hash_whole(name)))
     }
 
-    /// Asks memory for what a look-up at this place reads first.
+    /// Fetches what a look-up at this place reads first; the value says nothing.
     #[inline]
-    pub(super) fn touch(&self, place: LocalPlace) {
-        prefetch(&self.slots, place.0 as usize & (self.slots.len() - 1));
+    pub(super) fn touch(&self, place: LocalPlace) -> u64 {
+        let slot = self.slots.get(place.0 as usize & (self.slots.len() - 1));
+        slot.map_or(0, |(tag, _)| u64::from(*tag))
     }
 
-    /// Asks memory for what a look-up at this place reads next. Waits for what [`Tree::touch`] asked for.
+    /// Starts to fetch what a look-up at this place reads next, once it was [touched](Tree::touch).
     #[inline]
     pub(super) fn touch_entry(&self, place: LocalPlace) {
         if let Some(entry) = self.candidates(place.0).next() {

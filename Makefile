@@ -2,8 +2,9 @@
 
 NEXTEST_VERSION := 0.9.143
 DENY_VERSION    := 0.20.2
-DEB_VERSION     := 3.8.0
 LOOM            := RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom
+
+SCRIPTS         := .ci/run dist/deb/p* lab/src/machine/boot.sh scripts/*.sh
 
 .PHONY: run world deps build deb test check lint deny loom doctest gate gate-accept bench fuzz help
 
@@ -21,20 +22,24 @@ world: ## an Internet of its own to play with: a root, good zones and bad ones, 
 	@cargo build --release --package sluicegate --package sluicegate-lab --bin sluicegate --bin lab-world
 	@SLUICEGATE_BIN=$(CURDIR)/target/release/sluicegate target/release/lab-world
 
-deps: ## the Debian packages that building and testing need (root), and the peers
+deps: ## the Debian packages that building and testing need (root), the peers, and a Debian to install in
 	@scripts/deps.sh test
 	@scripts/peers.sh
+	@scripts/debian.sh
+	@scripts/deb.sh --get-tool
 
 build: ## the server, optimised: target/release/sluicegate
 	@scripts/deps.sh build
 	@cargo build --release --package sluicegate
 
 deb: build ## a Debian package: target/debian/sluicegate_VERSION_ARCHITECTURE.deb
-	@scripts/deb.sh $(DEB_VERSION)
+	@scripts/deb.sh
 
 test: ## every test that can run here; what can't says why and counts as skipped
 	@scripts/deps.sh test
 	@scripts/peers.sh
+	@scripts/debian.sh
+	@scripts/deb.sh --get-tool
 	@$(MAKE) --no-print-directory loom doctest gate
 	@nextest=$$(scripts/tool.sh cargo-nextest $(NEXTEST_VERSION)) && \
 	    cargo build --workspace --all-targets && \
@@ -71,6 +76,7 @@ check: lint deny ## formatting, lints, documentation, licences and advisories of
 
 lint:
 	@scripts/deps.sh test
+	@if command -v shellcheck >/dev/null; then shellcheck install.sh $(SCRIPTS); else echo "lint: no shellcheck here"; fi
 	@cargo fmt --all --check
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items

@@ -1,31 +1,39 @@
 #!/usr/bin/env bash
 # Installs Sluicegate on this machine, or takes it off again. Builds nothing, fetches nothing, starts nothing unasked.
 #
-#   ./install.sh [--dry-run] [--enable]     the program, manual pages, completions, systemd unit, user, configuration
+#   ./install.sh [--enable] [--dry-run]     the program, manual pages, completions, systemd units, user, configuration;
+#                                           with --enable it also starts, now and with the machine
 #   ./install.sh --uninstall [--dry-run]    takes all of it off but the configuration, the user and what was learnt
 #   ./install.sh --purge [--dry-run]        those as well
 #
-#   --binary FILE   the program (default: target/release/sluicegate, which `make build` makes)
-#   --root DIR      install into DIR instead of / (for packages and tests)
+#   --binary FILE      the program (default: target/release/sluicegate, which `make build` makes)
+#   --root DIR         install into DIR instead of / (for packages and tests)
+#   --interfaces DIR   look there for network interfaces (default: /sys/class/net)
 #
-# Running it again brings everything up to date and keeps a configuration that is there.
+# Running it again brings up to date what differs, touches nothing else, and keeps a configuration that is there.
 set -euo pipefail
-cd "$(dirname "$0")"
+umask 022
 
-action=install dry=no enable=no root='' binary=target/release/sluicegate
+action=install dry=no enable=no root='' binary='' interfaces=/sys/class/net
 while [ $# -gt 0 ]; do
     case $1 in
     --uninstall) action=uninstall ;;
     --purge) action=purge ;;
     --dry-run) dry=yes ;;
     --enable) enable=yes ;;
-    --binary) binary=${2:?--binary needs a file}; shift ;;
-    --root) root=${2:?--root needs a folder}; root=${root%/}; shift ;;
+    --binary) binary=$(realpath "${2:?--binary needs a file}"); shift ;;
+    --root) root=$(realpath -m "${2:?--root needs a folder}"); root=${root%/}; shift ;;
+    --interfaces) interfaces=${2:?--interfaces needs a folder}; shift ;;
     -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     *) echo "install: unknown option '$1' (--help tells the known ones)" >&2; exit 2 ;;
     esac
     shift
 done
+cd "$(dirname "$0")"
+binary=${binary:-target/release/sluicegate}
+config=/etc/sluicegate/sluicegate.conf
+# What of a running system must hear about: set by `put`.
+units_changed=no program_changed=no
 
 fail() { echo "install: $*" >&2; exit 1; }
 
@@ -35,28 +43,40 @@ run() {
     [ "$dry" = yes ] || "$@"
 }
 
-put() { run install -D -m "$1" "$2" "$root$3"; }
+# Installs a file of this mode, unless the very same is there.
+put() {
+    local mode=$1 file=$2 to=$root$3
+    if [ -f "$to" ] && cmp -s "$file" "$to" && [ "$(stat -c %a "$to")" = "$mode" ]; then
+        return
+    fi
+    run install -D -m "$mode" "$file" "$to"
+    case $3 in
+    /usr/lib/systemd/*) units_changed=yes ;;
+    /usr/sbin/*) program_changed=yes ;;
+    esac
+}
 
 # Whether systemd runs on the machine that is installed on.
 systemd_runs() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
 
-# What was installed: the files that --uninstall removes.
-files() {
-    cat <<TXT
-/usr/sbin/sluicegate
-/usr/lib/systemd/system/sluicegate.service
-/usr/lib/systemd/system/sluicegate.socket
-/usr/lib/sysusers.d/sluicegate.conf
-/usr/lib/tmpfiles.d/sluicegate.conf
-/usr/share/bash-completion/completions/sluicegate
-/usr/share/zsh/vendor-completions/_sluicegate
-/usr/share/fish/vendor_completions.d/sluicegate.fish
-TXT
-    local page
-    for page in '' -checkconf -demo -stats -doctor; do
-        echo "/usr/share/man/man8/sluicegate$page.8"
-    done
-    echo /usr/share/man/man5/sluicegate.conf.5
+serves() { systemctl --quiet is-active sluicegate.service; }
+
+# Whether some socket has port 53 of an address that the shipped configuration serves: 127.0.0.1, ::1, or all.
+port_taken() {
+    cat /proc/net/udp /proc/net/tcp /proc/net/udp6 /proc/net/tcp6 2>/dev/null |
+        awk '$2 ~ /^(0100007F|7F000001|0+|0+01000000|0+1):0035$/ { taken = 1 } END { exit !taken }'
+}
+
+# What must be right before anything is changed.
+check_place() {
+    [ -x "$binary" ] || fail "$binary is not there: run 'make build' first, or name the program by --binary"
+    [ -z "$root" ] || return 0
+    if [ "$(dpkg-query -W -f '${db:Status-Status}' sluicegate 2>/dev/null)" = installed ]; then
+        fail "Sluicegate is here as a Debian package: upgrade that one, or take it off first (apt-get remove sluicegate)"
+    fi
+    if ldd "$binary" 2>/dev/null | grep 'not found'; then
+        fail "these libraries are missing (Debian: apt-get install libunbound8)"
+    fi
 }
 
 install_pages() {
@@ -72,71 +92,132 @@ install_pages() {
     put 644 "$pages/completions/fish/sluicegate.fish" /usr/share/fish/vendor_completions.d/sluicegate.fish
 }
 
+install_configuration() {
+    local file
+    for file in sluicegate.conf conf.d/README; do
+        if [ ! -e "$root/etc/sluicegate/$file" ]; then
+            put 644 "dist/$file" "/etc/sluicegate/$file"
+        elif ! cmp -s "dist/$file" "$root/etc/sluicegate/$file"; then
+            echo "kept, though it differs from the one of this version: $root/etc/sluicegate/$file"
+        else
+            echo "kept: $root/etc/sluicegate/$file"
+        fi
+    done
+}
+
 make_user() {
     if [ -n "$root" ] || getent passwd sluicegate >/dev/null; then
         return
     fi
     if command -v systemd-sysusers >/dev/null; then
-        run systemd-sysusers dist/sysusers.d/sluicegate.conf
+        run systemd-sysusers "$PWD/dist/sysusers.d/sluicegate.conf"
     else
         run useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin sluicegate
     fi
 }
 
-# The interfaces on which XDP runs in the driver, as far as drivers are known to have it. Only said: the server finds
-# out by itself, and `sluicegate doctor` tells more.
+make_folders() {
+    [ -z "$root" ] || return 0
+    [ -d /run/sluicegate ] || run install -d -m 755 -o sluicegate -g sluicegate /run/sluicegate
+    [ -d /var/lib/sluicegate ] || run install -d -m 750 -o sluicegate -g sluicegate /var/lib/sluicegate
+}
+
+# What XDP can be expected to be on an interface with this driver, as of Linux 6.12.
+mode_of() {
+    case $1 in
+    ixgbe | i40e | ice | igc | mlx5_core | nfp | stmmac | dwmac-* | st_gmac | tsnep | fsl_dpaa2_eth)
+        echo "zero-copy" ;;
+    igb) echo "zero-copy from Linux 6.14 on, native copy before" ;;
+    virtio_net) echo "zero-copy from Linux 6.11 on where the host allows it, else native copy" ;;
+    gve) echo "zero-copy with some queue formats, else native copy" ;;
+    ixgbevf | mlx4_en | bnxt_en | ena | mana | hv_netvsc | vmxnet3 | qede | sfc | atlantic | ionic | mvneta | mvpp2 | fec | \
+        enetc | fsl_enetc | lan966x* | thunder-nicvf | nicvf | rvu_nicpf | cpsw | am65-cpsw-nuss | xen_netfront | veth)
+        echo "native copy" ;;
+    *) return 1 ;;
+    esac
+}
+
+# Tells of each interface with a driver what mode to expect. Only tells: the server finds out by itself at each start.
 say_interfaces() {
-    local found=() path name driver
-    for path in /sys/class/net/*; do
-        name=${path##*/}
-        driver=$(readlink -f "$path/device/driver" 2>/dev/null) || driver=
-        case ${driver##*/} in
-        ixgbe | ixgbevf | i40e | iavf | ice | igb | igc | mlx5_core | mlx4_en | bnxt_en | ena | gve | nfp | qede | sfc | \
-            stmmac | mvneta | mvpp2 | virtio_net | vmxnet3 | hv_netvsc | atlantic | dpaa2-eth | fsl_dpaa2_eth | enetc)
-            found+=("$name (${driver##*/})")
-            ;;
-        esac
+    local path driver mode capable=no
+    for path in "$interfaces"/*; do
+        [ -e "$path/device/driver" ] || continue
+        driver=$(readlink -f "$path/device/driver")
+        driver=${driver##*/}
+        if mode=$(mode_of "$driver"); then
+            capable=yes
+        else
+            mode="no XDP in the driver: generic mode, or the kernel's sockets"
+        fi
+        echo "interface ${path##*/} ($driver): $mode"
     done
-    if [ ${#found[@]} -gt 0 ]; then
-        echo "Interfaces with XDP in the driver: ${found[*]}"
+    if [ $capable = no ]; then
+        echo "No interface here has a driver known for XDP: queries take the kernel's way, with the same answers."
+        echo "To run without the capabilities that XDP needs:"
+        echo "  install -D -m 644 dist/systemd/no-xdp.conf /etc/systemd/system/sluicegate.service.d/no-xdp.conf"
+    fi
+}
+
+# Lets systemd know, and starts the server if that was asked for.
+tell_systemd() {
+    systemd_runs || return 0
+    if [ $units_changed = yes ]; then run systemctl daemon-reload; fi
+    if serves; then
+        if [ $program_changed = no ]; then return 0; fi
+        if [ $enable = yes ]; then run systemctl restart sluicegate.service; else next="systemctl restart sluicegate"; fi
+    elif [ $enable = no ]; then
+        next="edit $config, then: systemctl enable --now sluicegate"
+    elif port_taken; then
+        fail "port 53 is taken here: give one of the two servers another address ('interface:' in $config)," \
+            "or end the other one; then: systemctl enable --now sluicegate"
     else
-        echo "No interface here has a driver known for XDP: queries will take the kernel's sockets, with the same answers."
-        echo "To run without the capabilities that XDP needs: install -D -m 644 dist/systemd/no-xdp.conf /etc/systemd/system/sluicegate.service.d/no-xdp.conf"
+        run systemctl enable --now sluicegate.service
     fi
 }
 
 install_all() {
-    [ -x "$binary" ] || fail "$binary is not there: run 'make build' first, or name the program by --binary"
+    local next=''
+    check_place
     put 755 "$binary" /usr/sbin/sluicegate
     put 644 dist/systemd/sluicegate.service /usr/lib/systemd/system/sluicegate.service
     put 644 dist/systemd/sluicegate.socket /usr/lib/systemd/system/sluicegate.socket
     put 644 dist/sysusers.d/sluicegate.conf /usr/lib/sysusers.d/sluicegate.conf
     put 644 dist/tmpfiles.d/sluicegate.conf /usr/lib/tmpfiles.d/sluicegate.conf
     install_pages
-    run install -d "$root/etc/sluicegate/conf.d"
-    if [ -e "$root/etc/sluicegate/sluicegate.conf" ]; then
-        echo "kept: $root/etc/sluicegate/sluicegate.conf"
-    else
-        put 644 dist/sluicegate.conf /etc/sluicegate/sluicegate.conf
-    fi
+    install_configuration
     make_user
-    if systemd_runs; then
-        run systemd-tmpfiles --create dist/tmpfiles.d/sluicegate.conf
-        run systemctl daemon-reload
-        [ "$enable" = no ] || run systemctl enable --now sluicegate.service
-    fi
+    make_folders
     say_interfaces
-    [ "$enable" = yes ] || echo "Next: edit /etc/sluicegate/sluicegate.conf, then: systemctl enable --now sluicegate"
+    tell_systemd
+    [ -z "$next" ] || echo "Next: $next"
+}
+
+# What was installed, as far as it is there: the files that --uninstall removes.
+installed() {
+    local file
+    for file in /usr/sbin/sluicegate \
+        /usr/lib/systemd/system/sluicegate.{service,socket} \
+        /usr/lib/{sysusers,tmpfiles}.d/sluicegate.conf \
+        /usr/share/bash-completion/completions/sluicegate \
+        /usr/share/zsh/vendor-completions/_sluicegate \
+        /usr/share/fish/vendor_completions.d/sluicegate.fish \
+        "$root"/usr/share/man/man8/sluicegate{,-*}.8 \
+        /usr/share/man/man5/sluicegate.conf.5; do
+        file=${file#"$root"}
+        if [ -e "$root$file" ]; then echo "$file"; fi
+    done
 }
 
 uninstall() {
     local file
-    if systemd_runs; then
-        run systemctl disable --now sluicegate.service sluicegate.socket || true
+    if systemd_runs && systemctl --quiet cat sluicegate.service >/dev/null 2>&1; then
+        run systemctl --quiet disable --now sluicegate.service sluicegate.socket
     fi
     while read -r file; do
-        [ ! -e "$root$file" ] || run rm -f "$root$file"
-    done < <(files)
+        run rm -f "$root$file"
+        # A folder that only this file was in goes too.
+        [ "$dry" = yes ] || (cd "$root/" && file=${file#/} && rmdir -p --ignore-fail-on-non-empty "${file%/*}")
+    done < <(installed)
     if systemd_runs; then run systemctl daemon-reload; fi
 }
 

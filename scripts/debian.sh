@@ -40,7 +40,7 @@ make_it() {
     debootstrap --variant=minbase --include=systemd,systemd-sysv "$suite" "$root" "$mirror"
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod 755 "$root/usr/sbin/policy-rc.d"
     chroot "$root" apt-get update -q
-    chroot "$root" apt-get install -q -y --download-only --no-install-recommends adduser dns-root-data libunbound8
+    chroot "$root" apt-get install -q -y --download-only --no-install-recommends adduser dns-root-data libcap2-bin libunbound8
     mkdir "$root/srv/mirror"
     mv "$root"/var/cache/apt/archives/*.deb "$root/srv/mirror/"
     (cd "$root/srv/mirror" && dpkg-scanpackages --multiversion . >Packages)

@@ -4,7 +4,7 @@
 #   scripts/deps.sh build | test
 set -euo pipefail
 build=(clang libc6-dev linux-libc-dev libunbound-dev pkg-config iproute2 util-linux)
-test=("${build[@]}" ethtool procps valgrind)
+test=("${build[@]}" debootstrap dpkg-dev ethtool procps shellcheck valgrind)
 case ${1:-build} in
 build) wanted=("${build[@]}") ;;
 test) wanted=("${test[@]}") ;;

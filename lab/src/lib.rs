@@ -7,6 +7,7 @@
 //! - [`upstream`]: a server that answers what the test wants;
 //! - [`rpl`]: scenario files of Unbound, played over real sockets;
 //! - [`world`]: a root, top-level domains and zones below, signed and not, well served and badly;
+//! - [`machine`]: a Debian of its own with systemd at work, for packages and units;
 //! - [`server`]: Sluicegate itself, started on a configuration;
 //! - [`vm`]: real NIC drivers, in a virtual machine;
 //! - [`scene`]: the usual three hosts with all of that.
@@ -17,6 +18,7 @@
 )]
 
 pub mod harness;
+pub mod machine;
 pub mod netns;
 pub mod peers;
 pub mod rpl;

@@ -41,7 +41,7 @@ pub use handoff::{Failure, HandoffFull, HandoffPort, HubError, Outcome, Settled}
 pub use listen::{BindError, Holder, Transport};
 pub use load::{Checked, LoadError, Loaded, check, load};
 pub use pending::{Pending, Token};
-pub use process::{PrivilegeError, Signals};
+pub use process::{PrivilegeError, Signals, raise_permitted};
 pub use registry::{Registry, StatSource};
 pub use server::{
     Ended, ReloadError, RunningServer, Server, ServerOptions, StartError, UsePidFile, UseXdp,

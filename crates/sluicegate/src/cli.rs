@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print the counters of a running server
     Stats(StatsArgs),
+    /// Ask the running server as a client would: exit 0 if it answers, 1 if not (for containers and watchers)
+    Health,
     /// Show the server at work on AF_XDP, on network namespaces of its own (needs root)
     Demo,
     /// Write manual pages and shell completions into a folder

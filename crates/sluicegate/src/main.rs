@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod doctor;
 mod generate;
+mod health;
 mod logging;
 mod serve;
 mod stats;
@@ -20,6 +21,7 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    sluicegate_serve::raise_permitted();
     // The server's own processes: started by it, not by people. They must come before anything that might
     // start a thread.
     let mut arguments = std::env::args_os().skip(1);
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some(Command::Generate(arguments)) => {
             generate::run(&arguments.directory).map(|()| ExitCode::SUCCESS)
         }
+        Some(Command::Health) => health::run(&cli.config),
         Some(Command::Stats(arguments)) => stats::run(arguments, &cli.config),
     };
     match result {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use sluicegate_lab::harness::{Need, all_wanted};
 
-const NEEDS: [Need; 16] = [
+const NEEDS: [Need; 19] = [
     Need::Root,
     Need::Netns,
     Need::Tool("ethtool"),
@@ -22,6 +22,9 @@ const NEEDS: [Need; 16] = [
     Need::Peer("dig"),
     Need::Peer("dnsperf"),
     Need::Vm,
+    Need::Debian,
+    Need::Machine,
+    Need::CargoDeb,
     Need::SharedData("confs"),
     Need::SharedData("rpl"),
 ];

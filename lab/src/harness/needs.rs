@@ -1,8 +1,9 @@
 use std::env;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::{netns::Netns, peers, shared_data, vm};
+use crate::{machine, netns::Netns, peers, shared_data, vm, workspace_root};
 
 /// What a test needs of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,12 @@ pub enum Need {
     Tool(&'static str),
     /// To make interfaces of this kind, as `vlan`: some kernels lack some.
     LinkKind(&'static str),
+    /// The Debian that [`machine`]s stand on.
+    Debian,
+    /// A kernel on which [`machine`]s start.
+    Machine,
+    /// What makes Debian packages.
+    CargoDeb,
     /// A file or folder of the data shared beside the workspace, see [`shared_data`].
     SharedData(&'static str),
     /// To run in the [virtual machine](crate::vm), with a NIC of that name.
@@ -38,7 +45,7 @@ impl Need {
     pub fn is_ours(self) -> bool {
         !matches!(
             self,
-            Need::LinkKind(_) | Need::SharedData(_) | Need::Nic(_) | Need::VmAll
+            Need::LinkKind(_) | Need::SharedData(_) | Need::Nic(_) | Need::VmAll | Need::Machine
         )
     }
 
@@ -54,6 +61,16 @@ impl Need {
                 .is_none()
                 .then(|| format!("needs the command {name}: run scripts/deps.sh test")),
             Need::LinkKind(kind) => link_kind_unusable(kind),
+            Need::Debian => (!machine::base().is_dir())
+                .then(|| "needs the Debian of the tests: run scripts/debian.sh".to_owned()),
+            Need::Machine => machine::unusable(),
+            Need::CargoDeb => {
+                let found = Command::new(workspace_root().join("scripts/deb.sh"))
+                    .arg("--have-tool")
+                    .status();
+                (!found.is_ok_and(|status| status.success()))
+                    .then(|| "needs cargo-deb: run scripts/deb.sh --get-tool".to_owned())
+            }
             Need::SharedData(name) => shared_data(name).is_none().then(|| {
                 format!("needs the data {name} of the folder shared beside the workspace")
             }),

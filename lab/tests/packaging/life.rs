@@ -1,0 +1,98 @@
+//! The Debian package from its installation to its purge.
+
+use anyhow::{Result, ensure};
+use sluicegate_lab::machine::Machine;
+
+use super::ground::{answers, bring, install, is_silent, main_process, wait_active};
+use super::package::Packages;
+
+const CONFIG: &str = "/etc/sluicegate/sluicegate.conf";
+
+/// Installed, it serves; upgraded, the new program serves, with the configuration that the operator changed; removed, it
+/// ends; purged, nothing is left.
+pub(crate) fn from_first_to_last() -> Result<()> {
+    let packages = Packages::make("life")?;
+    let machine = Machine::boot()?;
+    let before = machine.changes()?;
+    bring(&machine, &packages.first, "/tmp/first.deb")?;
+    bring(&machine, &packages.later()?, "/tmp/later.deb")?;
+
+    install(&machine, "/tmp/first.deb")?;
+    wait_active(&machine)?;
+    answers(machine.netns(), "127.0.0.1")?;
+    answers(machine.netns(), "::1")?;
+    is_as_packed(&machine)?;
+
+    machine.shell(&format!("echo '# by the operator' >>{CONFIG}"))?;
+    let old = main_process(&machine)?;
+    machine.shell("apt-get install -q -y -o Dpkg::Options::=--force-confold /tmp/later.deb")?;
+    wait_active(&machine)?;
+    ensure!(main_process(&machine)? != old, "still the old process");
+    answers(machine.netns(), "127.0.0.1")?;
+    let kept = machine.shell(&format!("cat {CONFIG}"))?;
+    ensure!(kept.ends_with("# by the operator\n"), "{kept}");
+    machine.shell(&format!("grep -q '^# as of 2.0.0' {CONFIG}.dpkg-dist"))?;
+
+    machine.shell("apt-get remove -q -y sluicegate")?;
+    ensure!(is_silent(machine.netns(), "127.0.0.1")?, "it still answers");
+    machine.shell(&format!(
+        "test -s {CONFIG} && test -d /var/lib/sluicegate && ! test -e /run/sluicegate"
+    ))?;
+
+    machine.shell("apt-get purge -q -y sluicegate && apt-get autoremove -q -y --purge")?;
+    let after = machine.changes()?;
+    ensure!(
+        after == before,
+        "left behind: {after:#?}, before: {before:#?}"
+    );
+    Ok(())
+}
+
+/// What came with the package can be used: configuration, manual, completions, the user's folders.
+fn is_as_packed(machine: &Machine) -> Result<()> {
+    machine.shell("sluicegate checkconf -q")?;
+    let owner = machine.shell("stat -c '%U %a' /var/lib/sluicegate /run/sluicegate")?;
+    ensure!(owner == "sluicegate 750\nsluicegate 755\n", "{owner}");
+    let health = machine.shell("sluicegate health")?;
+    ensure!(health.contains("serving"), "{health}");
+    machine.shell("systemctl is-enabled sluicegate.service")?;
+    machine.shell("! systemctl is-enabled sluicegate.socket")?;
+    machine.shell(
+        "for page in man8/sluicegate.8 man8/sluicegate-checkconf.8 man5/sluicegate.conf.5; do \
+         zcat /usr/share/man/$page.gz | grep -q '^\\.TH'; done",
+    )?;
+    let completes = "source /usr/share/bash-completion/completions/sluicegate; \
+         COMP_WORDS=(sluicegate check) COMP_CWORD=1; _sluicegate sluicegate check sluicegate; echo ${COMPREPLY[*]}";
+    let completed = machine.run(&["bash", "-c", completes])?;
+    ensure!(
+        completed.stdout == "checkconf\n",
+        "{}{}",
+        completed.stdout,
+        completed.stderr
+    );
+    Ok(())
+}
+
+/// Where another server has port 53, the package takes it from nobody, neither now nor at the next start, and says so.
+/// Once the other has gone, what the message says to type starts the server.
+pub(crate) fn beside_another_server() -> Result<()> {
+    let packages = Packages::make("beside")?;
+    let machine = Machine::boot()?;
+    bring(&machine, &packages.first, "/tmp/first.deb")?;
+    let other = machine
+        .netns()
+        .enter(|| std::net::UdpSocket::bind("0.0.0.0:53"))?;
+    let said = install(&machine, "/tmp/first.deb")?;
+    ensure!(
+        said.contains("NOT started and NOT enabled: port 53 is taken"),
+        "{said}"
+    );
+    machine.shell("! systemctl is-active sluicegate.service")?;
+    machine.shell("! systemctl is-enabled sluicegate.service")?;
+    drop(other);
+    let command = "systemctl enable --now sluicegate";
+    ensure!(said.contains(command), "{said}");
+    machine.shell(command)?;
+    wait_active(&machine)?;
+    answers(machine.netns(), "127.0.0.1")
+}

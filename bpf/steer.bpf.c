@@ -5,7 +5,8 @@
 // What is taken: Ethernet with up to two VLAN tags, IPv4 without options and fragments or IPv6 without extension
 // headers, UDP whose lengths agree, from an address that may be answered, to a (VLAN, address, port) in `listen` and
 // to the MAC address of the interface that has that address, with a complete DNS header that says "query". Such a
-// frame is redirected to the XSKMAP slot of the queue it came in on, if that queue is enabled.
+// frame is redirected to the XSKMAP slot of the queue it came in on, if that queue is enabled and, where routes
+// matter, the reply's route goes back the same way.
 // Whatever misses, in whatever doubt: XDP_PASS, counted by its reason.
 //
 // What can't be seen: a VLAN tag that the hardware has taken off (rxvlan). Such a frame looks untagged here; it is
@@ -15,6 +16,8 @@
 //  - Packet pointers move by constants only, and the frame's length comes from a helper: so the verifier
 //    accepts the program with CAP_BPF and CAP_NET_ADMIN alone. Pointer subtraction, and adding a register
 //    to a packet pointer, would ask for CAP_PERFMON too.
+//  - What a helper reads from the stack is written there in whole words of 8 bytes (WORD and so on): without
+//    CAP_PERFMON, kernels such as 6.1 let no part of a word be written where another part holds a known number.
 //  - No loops, no calls, no BTF from the running kernel; clang 14 builds it; Linux 5.18 and later load it.
 //  - The layouts of the maps and the numbers of the exits are mirrored in src/lib.rs.
 
@@ -30,6 +33,8 @@
 // Numbers: enum bpf_func_id in linux/bpf.h.
 static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
 static long (*bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
+static long (*bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *params, int bytes, __u32 flags) =
+	(void *)BPF_FUNC_fib_lookup;
 static __u64 (*bpf_xdp_get_buff_len)(struct xdp_md *ctx) = (void *)BPF_FUNC_xdp_get_buff_len;
 
 // Host to network order of a constant or a loaded value; BPF objects are built for either endianness.
@@ -39,6 +44,19 @@ static __u64 (*bpf_xdp_get_buff_len)(struct xdp_md *ctx) = (void *)BPF_FUNC_xdp_
 #else
 #define NET16(x) ((__u16)(x))
 #define NET32(x) ((__u32)(x))
+#endif
+
+// A word of 8 bytes that holds these in memory, in this order.
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define WORD(a, b) ((__u64)(__u32)(a) | (__u64)(__u32)(b) << 32)
+#define HALF(a, b) ((__u32)(__u16)(a) | (__u32)(__u16)(b) << 16)
+#define PAIR(a, b) ((__u16)((__u8)(a) | (__u16)(__u8)(b) << 8))
+#define SECOND(word) ((word) >> 32) // as the first half, with zeroes behind
+#else
+#define WORD(a, b) ((__u64)(__u32)(a) << 32 | (__u64)(__u32)(b))
+#define HALF(a, b) ((__u32)(__u16)(a) << 16 | (__u32)(__u16)(b))
+#define PAIR(a, b) ((__u16)((__u8)(a) << 8 | (__u8)(b)))
+#define SECOND(word) ((word) << 32)
 #endif
 
 #define MAX_QUEUES 1024
@@ -70,6 +88,11 @@ enum exit {
 	EXIT_DNS_SHORT,
 	EXIT_NOT_QUERY,
 	EXIT_NOT_LISTENING,
+	EXIT_ROUTE_FORWARDING,
+	EXIT_ROUTE_NONE,
+	EXIT_ROUTE_NEIGHBOUR,
+	EXIT_ROUTE_INTERFACE,
+	EXIT_ROUTE_NEXT_HOP,
 	EXIT_COUNT,
 };
 
@@ -194,6 +217,10 @@ struct dns {
 #define TPID_8021AD 0x88a8
 #define VLAN_ID_MASK 0x0fff
 #define PROTOCOL_UDP 17
+// linux/socket.h; net/route.h
+#define FAMILY_INET 2
+#define FAMILY_INET6 10
+#define LOOPBACK_IFINDEX 1
 // Everything in the fragment field but "don't fragment": more fragments, the offset, the reserved bit.
 #define IPV4_FRAGMENT_MASK 0xbfff
 
@@ -201,10 +228,31 @@ struct dns {
 struct packet {
 	struct xdp_md *ctx;
 	struct ethernet *ethernet;
-	void *end;          // one past the frame's last byte
-	__u32 rest_bytes;   // frame length from the header now looked at
-	struct listen_key key;
+	void *end;              // one past the last byte of the frame's first buffer
+	__u32 rest_bytes;       // frame length from the header now looked at
+	__u32 reply_ifindex;    // that of the place it is to
+	__u16 vlan_outer, vlan_inner;
+	__u64 source[2];        // addresses, as in `listen_key`
+	__u64 destination[2];
 };
+
+union key {
+	struct listen_key fields;
+	__u64 words[3];
+};
+
+// The number of a map's entry.
+union index {
+	__u32 number;
+	__u64 word;
+};
+
+union route {
+	struct bpf_fib_lookup fields;
+	__u64 words[8];
+};
+
+_Static_assert(sizeof(struct listen_key) == 24 && sizeof(struct bpf_fib_lookup) == 64, "words of 8 bytes");
 
 INLINE int source_ipv4_ok(__u32 source, __u32 destination)
 {
@@ -215,8 +263,11 @@ INLINE int source_ipv4_ok(__u32 source, __u32 destination)
 		return 0;
 	// The last two bits of a directed broadcast address are set, whatever the prefix: so that three of
 	// four sources cost no look-up.
-	if ((NET32(source) & 3) == 3 && bpf_map_lookup_elem(&broadcast, &source))
-		return 0;
+	if ((NET32(source) & 3) == 3) {
+		union index address = {.word = WORD(source, 0)};
+
+		return !bpf_map_lookup_elem(&broadcast, &address.number);
+	}
 	return 1;
 }
 
@@ -225,6 +276,11 @@ INLINE int source_ipv4_ok(__u32 source, __u32 destination)
 INLINE int never_on_wire(const __u32 *a)
 {
 	return a[0] == 0 && a[1] == 0 && (a[2] == 0 || a[2] == NET32(0x0000ffff));
+}
+
+INLINE int is_link_local(const __u32 *a)
+{
+	return (a[0] & NET32(0xffc00000)) == NET32(0xfe800000);
 }
 
 INLINE int source_ipv6_ok(const struct ipv6 *ip)
@@ -242,38 +298,94 @@ INLINE int is_to(const struct ethernet *eth, const struct owner *owner)
 	       eth->destination[2] == owner->mac[2];
 }
 
-INLINE enum exit steer_udp(struct packet *p, struct udp *udp, __u32 ip_payload_bytes)
+// Whether the frame is a query to a place that is listened on; EXIT_REDIRECTED if so.
+INLINE enum exit check_udp(struct packet *p, struct udp *udp, __u32 ip_payload_bytes)
 {
 	struct dns *dns = (void *)(udp + 1);
-	__u32 queue = p->ctx->rx_queue_index;
 	struct owner *owner;
-	__u32 *enabled;
+	union key key;
 
 	if ((void *)(udp + 1) > p->end || NET16(udp->length) != ip_payload_bytes)
 		return EXIT_UDP_LENGTH;
 	if (udp->source == 0)
 		return EXIT_SOURCE_PORT;
-	p->key.port = udp->destination;
-	owner = bpf_map_lookup_elem(&listen, &p->key);
+	key.words[0] = p->destination[0];
+	key.words[1] = p->destination[1];
+	key.words[2] = WORD(HALF(udp->destination, p->vlan_outer), HALF(p->vlan_inner, 0));
+	owner = bpf_map_lookup_elem(&listen, &key.fields);
 	if (!owner)
 		return EXIT_NOT_LISTENING;
 	if (!is_to(p->ethernet, owner))
 		return EXIT_OTHER_MAC;
+	p->reply_ifindex = owner->reply_ifindex;
 	if (ip_payload_bytes < sizeof(*udp) + sizeof(*dns) || (void *)(dns + 1) > p->end)
 		return EXIT_DNS_SHORT;
 	if (dns->flags & 0x80)
 		return EXIT_NOT_QUERY;
-	enabled = bpf_map_lookup_elem(&queues, &queue);
+	return EXIT_REDIRECTED;
+}
+
+// Whether a reply that goes back the way its query came takes the way that the kernel would give it:
+// EXIT_REDIRECTED if so.
+INLINE enum exit check_route(struct packet *p, const struct udp *udp, __u8 family)
+{
+	const __u16 *source = p->ethernet->source, *next_hop;
+	union route route;
+
+	// As for a packet of this host's own: rules with `iif lo` match those. The kernel looks nothing up for an
+	// interface that does not forward.
+	route.words[0] = WORD(HALF(PAIR(family, PROTOCOL_UDP), udp->destination), HALF(udp->source, 0));
+	route.words[1] = WORD(LOOPBACK_IFINDEX, 0);
+	if (family == FAMILY_INET) {
+		// IPv4 addresses stand at the start of their places.
+		route.words[2] = SECOND(p->destination[1]);
+		route.words[3] = 0;
+		route.words[4] = SECOND(p->source[1]);
+		route.words[5] = 0;
+	} else {
+		route.words[2] = p->destination[0];
+		route.words[3] = p->destination[1];
+		route.words[4] = p->source[0];
+		route.words[5] = p->source[1];
+	}
+	route.words[6] = 0;
+	route.words[7] = 0;
+	switch (bpf_fib_lookup(p->ctx, &route.fields, sizeof(route.fields), 0)) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+		break;
+	case BPF_FIB_LKUP_RET_FWD_DISABLED:
+		return EXIT_ROUTE_FORWARDING;
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+		// The kernel's own reply finds the neighbour out.
+		return route.fields.ifindex == p->reply_ifindex ? EXIT_ROUTE_NEIGHBOUR : EXIT_ROUTE_INTERFACE;
+	default:
+		return EXIT_ROUTE_NONE;
+	}
+	if (route.fields.ifindex != p->reply_ifindex)
+		return EXIT_ROUTE_INTERFACE;
+	next_hop = (const __u16 *)route.fields.dmac;
+	if (next_hop[0] != source[0] || next_hop[1] != source[1] || next_hop[2] != source[2])
+		return EXIT_ROUTE_NEXT_HOP;
+	return EXIT_REDIRECTED;
+}
+
+INLINE enum exit redirect(struct packet *p)
+{
+	union index queue = {.word = WORD(p->ctx->rx_queue_index, 0)};
+	__u32 *enabled = bpf_map_lookup_elem(&queues, &queue.number);
+
 	if (!enabled || !*enabled)
 		return EXIT_QUEUE_OFF;
-	if (bpf_redirect_map(&xsks, queue, XDP_PASS) != XDP_REDIRECT)
+	if (bpf_redirect_map(&xsks, p->ctx->rx_queue_index, XDP_PASS) != XDP_REDIRECT)
 		return EXIT_NO_SOCKET;
 	return EXIT_REDIRECTED;
 }
 
 INLINE enum exit steer_ipv4(struct packet *p, struct ipv4 *ip)
 {
+	struct udp *udp = (void *)(ip + 1);
 	__u32 total_bytes;
+	enum exit exit;
 
 	if ((void *)(ip + 1) > p->end || ip->version_ihl >> 4 != 4 || (ip->version_ihl & 0xf) < 5)
 		return EXIT_IPV4_HEADER;
@@ -288,14 +400,21 @@ INLINE enum exit steer_ipv4(struct packet *p, struct ipv4 *ip)
 		return EXIT_PROTOCOL;
 	if (!source_ipv4_ok(ip->source, ip->destination))
 		return EXIT_SOURCE_ADDRESS;
-	p->key.address[2] = NET32(0x0000ffff);
-	p->key.address[3] = ip->destination;
-	return steer_udp(p, (void *)(ip + 1), total_bytes - sizeof(*ip));
+	p->destination[0] = 0;
+	p->destination[1] = WORD(NET32(0x0000ffff), ip->destination);
+	exit = check_udp(p, udp, total_bytes - sizeof(*ip));
+	if (exit == EXIT_REDIRECTED && p->reply_ifindex) {
+		p->source[1] = WORD(0, ip->source);
+		exit = check_route(p, udp, FAMILY_INET);
+	}
+	return exit == EXIT_REDIRECTED ? redirect(p) : exit;
 }
 
 INLINE enum exit steer_ipv6(struct packet *p, struct ipv6 *ip)
 {
+	struct udp *udp = (void *)(ip + 1);
 	__u32 payload_bytes;
+	enum exit exit;
 
 	if ((void *)(ip + 1) > p->end || *(__u8 *)ip >> 4 != 6)
 		return EXIT_IPV6_HEADER;
@@ -309,11 +428,16 @@ INLINE enum exit steer_ipv6(struct packet *p, struct ipv6 *ip)
 		return EXIT_SOURCE_ADDRESS;
 	if (never_on_wire(ip->destination))
 		return EXIT_NOT_LISTENING;
-	p->key.address[0] = ip->destination[0];
-	p->key.address[1] = ip->destination[1];
-	p->key.address[2] = ip->destination[2];
-	p->key.address[3] = ip->destination[3];
-	return steer_udp(p, (void *)(ip + 1), payload_bytes);
+	p->destination[0] = WORD(ip->destination[0], ip->destination[1]);
+	p->destination[1] = WORD(ip->destination[2], ip->destination[3]);
+	exit = check_udp(p, udp, payload_bytes);
+	// Who asks from a link-local address is on this link, and the kernel looks up no route for one.
+	if (exit == EXIT_REDIRECTED && p->reply_ifindex && !is_link_local(ip->source)) {
+		p->source[0] = WORD(ip->source[0], ip->source[1]);
+		p->source[1] = WORD(ip->source[2], ip->source[3]);
+		exit = check_route(p, udp, FAMILY_INET6);
+	}
+	return exit == EXIT_REDIRECTED ? redirect(p) : exit;
 }
 
 INLINE enum exit steer_ip(struct packet *p, void *ip, __u16 ethertype)
@@ -343,8 +467,8 @@ INLINE __u16 vlan_id(struct packet *p, struct vlan_tag *tag)
 INLINE enum exit steer_ethernet(struct packet *p, struct ethernet *eth)
 {
 	struct vlan_tag *outer = (void *)(eth + 1), *inner = outer + 1;
-	__u32 zero = 0;
-	struct link *own = bpf_map_lookup_elem(&link, &zero);
+	union index only = {.word = 0};
+	struct link *own = bpf_map_lookup_elem(&link, &only.number);
 
 	if (!own || !own->ready)
 		return EXIT_NOT_READY;
@@ -362,19 +486,18 @@ INLINE enum exit steer_ethernet(struct packet *p, struct ethernet *eth)
 	p->rest_bytes -= sizeof(*eth);
 	if (!is_tpid(eth->ethertype))
 		return steer_ip(p, eth + 1, eth->ethertype);
-	p->key.vlan_outer = vlan_id(p, outer);
-	if (!p->key.vlan_outer)
+	p->vlan_outer = vlan_id(p, outer);
+	if (!p->vlan_outer)
 		return EXIT_VLAN;
 	if (!is_tpid(outer->ethertype))
 		return steer_ip(p, outer + 1, outer->ethertype);
-	p->key.vlan_inner = vlan_id(p, inner);
-	if (!p->key.vlan_inner)
+	p->vlan_inner = vlan_id(p, inner);
+	if (!p->vlan_inner)
 		return EXIT_VLAN;
 	return steer_ip(p, inner + 1, inner->ethertype);
 }
 
-SEC("xdp")
-int steer(struct xdp_md *ctx)
+INLINE int steer_frame(struct xdp_md *ctx)
 {
 	struct packet p = {
 		.ctx = ctx,
@@ -383,11 +506,28 @@ int steer(struct xdp_md *ctx)
 	};
 	void *data = (void *)(unsigned long)ctx->data;
 	__u32 exit = steer_ethernet(&p, data);
-	__u64 *count = bpf_map_lookup_elem(&counters, &exit);
+	union index counter = {.word = WORD(exit, 0)};
+	__u64 *count = bpf_map_lookup_elem(&counters, &counter.number);
 
 	if (count)
 		*count += 1;
 	return exit == EXIT_REDIRECTED ? XDP_REDIRECT : XDP_PASS;
 }
 
-char steer_license[] SEC("license") = "MIT OR Apache-2.0";
+SEC("xdp")
+int steer(struct xdp_md *ctx)
+{
+	return steer_frame(ctx);
+}
+
+// For MTUs whose frames don't fit one of the driver's buffers. It looks at the first buffer of a frame and at the length
+// of the whole; what has its headers elsewhere is the kernel's.
+SEC("xdp.frags")
+int steer_frags(struct xdp_md *ctx)
+{
+	return steer_frame(ctx);
+}
+
+// bpf_fib_lookup is there for programs that may be passed on under the GPL; the MIT licence allows that. The kernel
+// knows this wording only.
+char steer_license[] SEC("license") = "Dual MIT/GPL";

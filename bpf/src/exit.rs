@@ -66,6 +66,16 @@ exits! {
     NotQuery => "pass.not-query",
     /// To an address and port, or in a VLAN, that is not listened on.
     NotListening => "pass.not-listening",
+    /// The reply's route could not be looked up: `forwarding` is off for the loopback interface.
+    RouteForwarding => "pass.route-forwarding-off",
+    /// There is no route for the reply, or one that sends it nowhere.
+    RouteNone => "pass.route-none",
+    /// The neighbour that the reply would go to is not known.
+    RouteNeighbour => "pass.route-no-neighbour",
+    /// The reply's route leaves by another interface.
+    RouteInterface => "pass.route-other-interface",
+    /// The reply's next hop is not the one that the query came from.
+    RouteNextHop => "pass.route-other-next-hop",
 }
 
 #[cfg(test)]

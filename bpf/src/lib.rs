@@ -9,8 +9,9 @@
 //! | [`MAP_XSKS`] | XSKMAP of [`MAX_QUEUES`] | RX queue | socket |
 //! | [`MAP_COUNTERS`] | per-CPU array of [`Exit::ALL`] | [`Exit`] | `u64` |
 //!
-//! Numbers are in the machine's own byte order unless said otherwise. The program must be loaded without
-//! `BPF_F_XDP_HAS_FRAGS`: it wants every frame in one piece.
+//! Numbers are in the machine's own byte order unless said otherwise. The object holds the program twice, with the same
+//! instructions: [`PROGRAM`] gets every frame in one piece; [`PROGRAM_FRAGS`] is loaded with `BPF_F_XDP_HAS_FRAGS`, which
+//! drivers ask for where frames may be longer than one of their buffers.
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,8 @@ pub static STEER: &[u8] = &OBJECT.0;
 
 /// Name of the program in [`STEER`].
 pub const PROGRAM: &str = "steer";
+/// Name of the program for frames in several pieces. Never for generic mode.
+pub const PROGRAM_FRAGS: &str = "steer_frags";
 /// Name of the map that holds the interface's [`Link`].
 pub const MAP_LINK: &str = "link";
 /// Name of the map of what is listened on.

@@ -1,6 +1,7 @@
 //! What Sluicegate's tests with real packets are made of; never shipped.
 //!
 //! - [`netns`]: hosts on one machine, as anonymous network namespaces joined by veth;
+//! - [`bpffs`]: a BPF file system that nobody else sees;
 //! - [`harness`]: tests that say what they need, and are skipped with a reason where it is missing;
 //! - [`peers`]: other people's servers and clients, from Debian packages unpacked into a private folder;
 //! - [`wire`]: DNS messages and Ethernet frames made and read by hand, right and wrong ones;
@@ -17,6 +18,7 @@
     reason = "a test that breaks the lab's invariants shall fail with their text"
 )]
 
+pub mod bpffs;
 pub mod harness;
 pub mod machine;
 pub mod netns;

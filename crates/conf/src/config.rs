@@ -259,6 +259,11 @@ pub struct XdpConfig {
     pub tx_ring: u32,
     /// `busy-poll`: microseconds; 0: off.
     pub busy_poll_us: u32,
+    /// `route-check`: whether a query is left to the kernel when the route of its reply takes another way.
+    pub route_check: XdpRouteCheck,
+    /// `pinned-maps`: a directory of a BPF file system, below which the maps of each interface are pinned for a program
+    /// of somebody else's; `None`: Sluicegate attaches its own.
+    pub pinned_maps: Option<PathBuf>,
 }
 
 /// `xdp: enable:`.
@@ -284,6 +289,17 @@ pub enum XdpMode {
     Copy,
     /// Generic copy or nothing.
     Generic,
+}
+
+/// `xdp: route-check:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpRouteCheck {
+    /// Where two interfaces or more have addresses, and the kernel looks up routes for the program.
+    Auto,
+    /// Always.
+    Yes,
+    /// Never: a reply leaves by the interface that its query came by, to the neighbour that sent it.
+    No,
 }
 
 /// What is handed to libunbound, as `unbound.conf` text without our own clauses and options.

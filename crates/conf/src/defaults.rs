@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{
     CacheConfig, ChaosConfig, Config, ControlConfig, EngineConfig, ExpiredConfig, Listen,
-    LogConfig, MessageConfig, TcpConfig, XdpConfig, XdpEnable, XdpMode,
+    LogConfig, MessageConfig, TcpConfig, XdpConfig, XdpEnable, XdpMode, XdpRouteCheck,
 };
 use crate::{At, Span};
 
@@ -68,16 +68,25 @@ impl Default for Config {
                 enable: None,
                 socket: None,
             },
-            xdp: XdpConfig {
-                enable: XdpEnable::Auto,
-                mode: XdpMode::Auto,
-                queues: None,
-                frames: 8192,
-                rx_ring: 2048,
-                tx_ring: 2048,
-                busy_poll_us: 0,
-            },
+            xdp: XdpConfig::default(),
             engine: EngineConfig::default(),
+        }
+    }
+}
+
+/// XDP wherever it works.
+impl Default for XdpConfig {
+    fn default() -> Self {
+        Self {
+            enable: XdpEnable::Auto,
+            mode: XdpMode::Auto,
+            queues: None,
+            frames: 8192,
+            rx_ring: 2048,
+            tx_ring: 2048,
+            busy_poll_us: 0,
+            route_check: XdpRouteCheck::Auto,
+            pinned_maps: None,
         }
     }
 }

@@ -12,8 +12,13 @@ use sluicegate_lab::needs;
 
 mod attach;
 mod frame;
+mod ip;
+mod link;
+mod message;
+mod routes;
 mod rows;
 mod steer;
+mod taken;
 
 use crate::rows::{Row, rows};
 use crate::steer::{Action, Steer};
@@ -31,6 +36,22 @@ fn main() -> ExitCode {
             needs![Root],
             attach::loads_with_two,
         )
+        .test(
+            "a reply's route decides",
+            needs![Root, Netns],
+            routes::checked,
+        )
+        .test(
+            "a loopback interface that does not forward",
+            needs![Root, Netns],
+            routes::not_forwarding,
+        )
+        .test(
+            "a reply's route by a VLAN interface",
+            needs![Root, Netns, LinkKind("vlan")],
+            routes::vlan,
+        )
+        .test("routing rules count", needs![Root, Netns], routes::ruled)
         .test(
             "attaches natively and generically",
             needs![Root, Netns],
@@ -67,7 +88,9 @@ fn check(row: &Row) -> Result<()> {
 fn whole(rows: &[Row]) -> Result<()> {
     for exit in Exit::ALL {
         ensure!(
-            *exit == Exit::EthernetShort || rows.iter().any(|row| row.exit == *exit),
+            *exit == Exit::EthernetShort
+                || routes::has(*exit)
+                || rows.iter().any(|row| row.exit == *exit),
             "no row for {exit:?}"
         );
     }

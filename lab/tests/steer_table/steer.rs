@@ -43,7 +43,8 @@ impl Steer {
         steer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn load() -> Result<Self> {
+    /// A program of one's own, with the listen addresses of the table.
+    pub(crate) fn load() -> Result<Self> {
         let socket = socket2::Socket::new(AF_XDP.into(), socket2::Type::RAW, None)
             .context("AF_XDP socket")?;
         let mut ebpf = load()?;
@@ -51,12 +52,45 @@ impl Steer {
             .take_map(bpf::MAP_COUNTERS)
             .context("no map of counters")?
             .try_into()?;
-        listen(&mut ebpf)?;
-        Ok(Self {
+        let mut steer = Self {
             ebpf,
             socket,
             counters,
-        })
+        };
+        steer.listen(0)?;
+        Ok(steer)
+    }
+
+    /// Fills in what is listened on, and by which interface replies have to leave (0: no matter).
+    pub(crate) fn listen(&mut self, reply_ifindex: u32) -> Result<()> {
+        let mut listen: HashMap<_, [u8; ListenKey::BYTES], [u8; Owner::BYTES]> =
+            map(&mut self.ebpf, bpf::MAP_LISTEN)?.try_into()?;
+        for (local, outer, inner) in [
+            ("192.0.2.1:53", 0, 0),
+            ("192.0.2.1:5353", 0, 0),
+            ("[2001:db8::1]:53", 0, 0),
+            ("[fe80::1]:53", 0, 0),
+            ("192.0.2.1:53", 5, 0),
+            ("192.0.2.5:53", 5, 0),
+            ("[2001:db8::1]:53", 5, 0),
+            ("192.0.2.1:53", 100, 200),
+            ("[2001:db8::1]:53", 100, 200),
+            ("192.0.2.1:53", 300, 0),
+        ] {
+            let key = ListenKey {
+                local: local.parse()?,
+                vlans: Vlans { outer, inner },
+            };
+            let owner = Owner {
+                mac: if outer == 300 { BRIDGE_MAC } else { OWN_MAC },
+                reply_ifindex,
+            };
+            listen.insert(key.to_bytes(), owner.to_bytes(), 0)?;
+        }
+        let mut broadcast: HashMap<_, [u8; 4], u32> =
+            map(&mut self.ebpf, bpf::MAP_BROADCAST)?.try_into()?;
+        broadcast.insert([192, 0, 2, 255], 0, 0)?;
+        Ok(())
     }
 
     /// Brings the maps into a state.
@@ -135,36 +169,6 @@ pub(crate) fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
         .program_mut(bpf::PROGRAM)
         .context("no such program")?
         .try_into()?)
-}
-
-fn listen(ebpf: &mut Ebpf) -> Result<()> {
-    let mut listen: HashMap<_, [u8; ListenKey::BYTES], [u8; Owner::BYTES]> =
-        map(ebpf, bpf::MAP_LISTEN)?.try_into()?;
-    for (local, outer, inner) in [
-        ("192.0.2.1:53", 0, 0),
-        ("192.0.2.1:5353", 0, 0),
-        ("[2001:db8::1]:53", 0, 0),
-        ("[fe80::1]:53", 0, 0),
-        ("192.0.2.1:53", 5, 0),
-        ("192.0.2.5:53", 5, 0),
-        ("[2001:db8::1]:53", 5, 0),
-        ("192.0.2.1:53", 100, 200),
-        ("[2001:db8::1]:53", 100, 200),
-        ("192.0.2.1:53", 300, 0),
-    ] {
-        let key = ListenKey {
-            local: local.parse()?,
-            vlans: Vlans { outer, inner },
-        };
-        let owner = Owner {
-            mac: if outer == 300 { BRIDGE_MAC } else { OWN_MAC },
-            reply_ifindex: 0,
-        };
-        listen.insert(key.to_bytes(), owner.to_bytes(), 0)?;
-    }
-    let mut broadcast: HashMap<_, [u8; 4], u32> = map(ebpf, bpf::MAP_BROADCAST)?.try_into()?;
-    broadcast.insert([192, 0, 2, 255], 0, 0)?;
-    Ok(())
 }
 
 fn map<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut aya::maps::Map> {

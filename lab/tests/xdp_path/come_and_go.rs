@@ -1,7 +1,7 @@
 //! Interfaces that come and go, and change under the server. Within five seconds of its return an
 //! interface is served by AF_XDP again, and meanwhile the kernel answers wherever it can.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use sluicegate_lab::netns::Netns;
@@ -130,27 +130,6 @@ pub(crate) fn addresses() -> Result<()> {
         );
     }
     site.expect(&server, more[1], Path::Xdp)
-}
-
-pub(crate) fn mtu() -> Result<()> {
-    let site = Site::joined(1)?;
-    // The kernel forbids such an MTU while a program is attached: so it comes first.
-    site.eth0().set_mtu(9000)?;
-    let server = Site::server("").start(&site.there)?;
-    let line = server.wait_for_line(
-        "XDP not available, serving through the kernel: interface=eth0",
-        RESUME,
-    )?;
-    ensure!(
-        line.contains("9000") && line.contains("1792"),
-        "the reason names both numbers: {line}"
-    );
-    site.expect(&server, SERVER4, Path::Kernel)?;
-    site.eth0().set_mtu(1500)?;
-    site.wait_for_xdp(&server, &BOTH)?;
-    site.eth0().set_mtu(1400)?;
-    server.wait_for_line("XDP fast path active", Duration::from_secs(1))?;
-    site.wait_for_xdp(&server, &BOTH)
 }
 
 fn mac_text(site: &Site) -> Result<String> {

@@ -29,6 +29,17 @@ pub(crate) fn foreign() -> Result<()> {
             line.contains(&format!("id {id},")) && line.contains("'steer'"),
             "{line}"
         );
+        let place = match mode {
+            XdpMode::Driver => "mode native",
+            _ => "mode generic",
+        };
+        ensure!(line.contains(place), "{line}");
+        let shown = |id: u32| {
+            server.wait_for_stats(RESUME, |all| {
+                all.get("xdp.eth0.foreign.program-id") == Some(&u64::from(id))
+            })
+        };
+        shown(id)?;
         for address in [SERVER4, SERVER6] {
             site.expect(&server, address, Path::Kernel)?;
         }
@@ -55,6 +66,7 @@ pub(crate) fn foreign() -> Result<()> {
         program.unload()?;
         drop(theirs);
         site.wait_for_xdp(&server, &[SERVER4, SERVER6])?;
+        shown(0)?;
     }
     Ok(())
 }

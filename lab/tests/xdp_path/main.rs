@@ -12,7 +12,10 @@ mod answers;
 mod come_and_go;
 mod idle;
 mod impossible;
+mod jumbo;
 mod kernel_path;
+mod pinned;
+mod routes;
 mod site;
 
 #[expect(clippy::too_many_lines, reason = "a flat list of tests")]
@@ -90,9 +93,25 @@ fn main() -> ExitCode {
             come_and_go::addresses,
         )
         .test(
-            "an MTU too large and back",
+            "frames larger than the UMEM's",
             needs![Root, Netns],
-            come_and_go::mtu,
+            jumbo::served,
+        )
+        .test("an MTU that changes", needs![Root, Netns], jumbo::changed)
+        .test(
+            "somebody else's program by pinned maps",
+            needs![Root, Netns, Tool("nsenter")],
+            pinned::comes_and_goes,
+        )
+        .test(
+            "pinned maps when the server is gone",
+            needs![Root, Netns, Tool("nsenter")],
+            pinned::left_behind,
+        )
+        .test(
+            "maps that can't be pinned",
+            needs![Root, Netns],
+            pinned::cannot_be_pinned,
         )
         .test(
             "a foreign program is left alone",
@@ -148,6 +167,21 @@ fn main() -> ExitCode {
             "what XDP does not take is answered by the kernel",
             needs![Root, Netns],
             kernel_path::odd_packets,
+        )
+        .test(
+            "a reply that is routed elsewhere",
+            needs![Root, Netns],
+            routes::asymmetric,
+        )
+        .test(
+            "a reply to another neighbour",
+            needs![Root, Netns],
+            routes::another_next_hop,
+        )
+        .test(
+            "routes that don't matter",
+            needs![Root, Netns],
+            routes::unchecked,
         )
         .test(
             "another server's port is left to it",

@@ -1,6 +1,6 @@
 use super::places::Places;
 use super::{Resolver, access};
-use crate::config::{ExpiredConfig, XdpEnable, XdpMode};
+use crate::config::{ExpiredConfig, XdpEnable, XdpMode, XdpRouteCheck};
 use crate::table::{Clause, Status};
 use crate::tree::OptionNode;
 use crate::value::{bytes, is_address, number, yes_no};
@@ -200,8 +200,12 @@ fn xdp(resolver: &Resolver<'_>, option: &OptionNode, config: &mut Config) -> boo
         ("rx-ring", _) => set_number(text, 1..=1 << 24, &mut xdp.rx_ring),
         ("tx-ring", _) => set_number(text, 1..=1 << 24, &mut xdp.tx_ring),
         ("busy-poll", _) => set_number(text, 0..=1_000_000, &mut xdp.busy_poll_us),
+        ("route-check", "auto") => xdp.route_check = XdpRouteCheck::Auto,
+        ("route-check", "yes") => xdp.route_check = XdpRouteCheck::Yes,
+        ("route-check", "no") => xdp.route_check = XdpRouteCheck::No,
+        ("pinned-maps", _) => xdp.pinned_maps = (!text.is_empty()).then(|| text.into()),
         // A word that is none of these was reported before.
-        ("enable" | "mode", _) => {}
+        ("enable" | "mode" | "route-check", _) => {}
         _ => return false,
     }
     true

@@ -249,7 +249,8 @@ fn the_control_socket_is_a_file() {
 
 #[test]
 fn the_clause_xdp_is_read() {
-    let text = "xdp: enable: yes mode: zero-copy queues: 2 frames: 4096 rx-ring: 512 tx-ring: 256 busy-poll: 20";
+    let text = "xdp: enable: yes mode: zero-copy queues: 2 frames: 4096 rx-ring: 512 tx-ring: 256 \
+                busy-poll: 20 route-check: no pinned-maps: \"/sys/fs/bpf/s\"";
     let expected = XdpConfig {
         enable: XdpEnable::Yes,
         mode: XdpMode::ZeroCopy,
@@ -258,6 +259,8 @@ fn the_clause_xdp_is_read() {
         rx_ring: 512,
         tx_ring: 256,
         busy_poll_us: 20,
+        route_check: XdpRouteCheck::No,
+        pinned_maps: Some("/sys/fs/bpf/s".into()),
     };
     assert_eq!(config(text).xdp, expected);
     assert_eq!(

@@ -208,6 +208,8 @@ pub(super) const ROWS: &[Keyword] = &[
         "0",
     )
     .within(&[Xdp]),
+    honoured("route-check", &[OneOf(&["auto", "yes", "no"])], "auto").within(&[Xdp]),
+    honoured("pinned-maps", &[Path], "").within(&[Xdp]),
     // Clauses of which nothing is done.
     later("python-script", &[Path], ("", ""), PYTHON).within(&[Python]),
     later("dynlib-file", &[Path], ("", ""), DYNLIB).within(&[Dynlib]),

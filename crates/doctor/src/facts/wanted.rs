@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use sluicegate_conf::{Config, Listen, XdpConfig, XdpEnable, XdpMode};
+use sluicegate_conf::{Config, Listen, XdpConfig};
 use sluicegate_xsk::nic::Address;
 
 /// What the configuration asks for.
@@ -25,15 +25,7 @@ impl Default for Wanted {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
-            xdp: XdpConfig {
-                enable: XdpEnable::Auto,
-                mode: XdpMode::Auto,
-                queues: None,
-                frames: 8192,
-                rx_ring: 2048,
-                tx_ring: 2048,
-                busy_poll_us: 0,
-            },
+            xdp: XdpConfig::default(),
         }
     }
 }

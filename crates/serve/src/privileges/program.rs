@@ -9,6 +9,7 @@ use sluicegate_xsk::prog::{
 
 use super::opener::Given;
 use super::protocol::{Refusal, RefusalKind};
+use crate::xdp::takes_frags;
 
 /// Why the XDP program is not on an interface. Nothing is left behind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +33,7 @@ pub(crate) enum ProgramError {
     Other(String),
 }
 
-/// Loads the program and attaches it. It passes everything until its maps say otherwise.
+/// Loads the program and attaches it; the one for frames in several pieces where the interface takes no other. It passes everything until its maps say otherwise.
 ///
 /// # Errors
 /// [`ProgramError`].
@@ -40,9 +41,35 @@ pub(super) fn load_and_attach(
     nic: &Nic,
     mode: AttachMode,
 ) -> Result<(Program, AttachedLink), ProgramError> {
-    let program = Program::load(bpf::STEER, bpf::PROGRAM, &LoadOptions::new())?;
-    let link = program.attach(nic, mode)?;
+    match load_one(bpf::PROGRAM, nic, mode) {
+        // An MTU whose frames are longer than one of the driver's buffers, for one.
+        Err(Refused::Attach(AttachError::Unsupported { .. }))
+            if mode == AttachMode::Native && takes_frags(nic.caps()) =>
+        {
+            Ok(load_one(bpf::PROGRAM_FRAGS, nic, mode)?)
+        }
+        done => Ok(done?),
+    }
+}
+
+enum Refused {
+    Load(LoadError),
+    Attach(AttachError),
+}
+
+fn load_one(name: &str, nic: &Nic, mode: AttachMode) -> Result<(Program, AttachedLink), Refused> {
+    let program = Program::load(bpf::STEER, name, &LoadOptions::new()).map_err(Refused::Load)?;
+    let link = program.attach(nic, mode).map_err(Refused::Attach)?;
     Ok((program, link))
+}
+
+impl From<Refused> for ProgramError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Load(error) => error.into(),
+            Refused::Attach(error) => error.into(),
+        }
+    }
 }
 
 /// The descriptors of a program and its link, in the order in which [`from_files`] takes them.

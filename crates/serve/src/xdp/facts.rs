@@ -88,10 +88,12 @@ pub(super) fn targets(
     targets
 }
 
+/// Replies have to leave by the interface that has the address, where [`RouteCheck`](super::route::RouteCheck) lets that
+/// stand.
 fn owner(link: &Link) -> Option<Owner> {
     link.mac.map(|mac| Owner {
         mac,
-        reply_ifindex: 0,
+        reply_ifindex: link.index,
     })
 }
 

@@ -12,8 +12,10 @@ use sluicegate_xsk::nic::Monitor;
 
 use super::facts::{Target, look, targets};
 use super::interface::{Interface, Site};
+use super::pins::Pins;
 use super::report::{Report, Standing};
 use super::retry::Retry;
+use super::route::RouteCheck;
 use super::stats::Tallies;
 use super::{GateError, GateSettings, Reason};
 use crate::privileges::Opener;
@@ -114,6 +116,8 @@ struct Keeper {
     interfaces: BTreeMap<u32, Entry>,
     tallies: Tallies,
     report: Report,
+    routes: RouteCheck,
+    pins: Pins,
     queues: Arc<AtomicU32>,
 }
 
@@ -151,6 +155,8 @@ impl Keeper {
             interfaces: BTreeMap::new(),
             tallies: Tallies::default(),
             report: Report::default(),
+            routes: RouteCheck::default(),
+            pins: Pins::default(),
             queues: Arc::default(),
         }
     }
@@ -208,6 +214,7 @@ impl Keeper {
         if settings.xdp != self.settings.xdp {
             // Rings, frames and modes belong to a queue from its making on.
             self.stop_all(DRAIN_LIMIT);
+            self.pins.keep_below(settings.xdp.pinned_maps.as_deref());
         }
         self.settings = settings;
     }
@@ -234,7 +241,9 @@ impl Keeper {
                 return now + TICK;
             }
         };
-        let wanted = targets(&links, &addresses, &self.settings.listen);
+        let mut wanted = targets(&links, &addresses, &self.settings.listen);
+        let check = self.settings.xdp.route_check;
+        self.routes.apply(check, (&links, &addresses), &mut wanted);
         self.report
             .overall(wanted.is_empty().then_some(Reason::NoInterface));
         let exists = |index: u32| links.iter().any(|link| link.index == index);
@@ -303,6 +312,9 @@ impl Keeper {
             },
         };
         let standing = entry.standing();
+        let foreign = standing.foreign_program();
+        self.tallies
+            .foreign(&self.shared.registry, entry.name(), foreign);
         self.report.interface(entry.name(), standing);
         self.interfaces.insert(index, entry);
     }
@@ -337,6 +349,7 @@ impl Keeper {
             shared: &self.shared,
             xdp: &self.settings.xdp,
             tallies: &mut self.tallies,
+            pins: &mut self.pins,
             gate: &self.waker,
             opener: &self.opener,
         };

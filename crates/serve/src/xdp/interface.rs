@@ -1,15 +1,17 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use sluicegate_conf::XdpConfig;
-use sluicegate_xsk::nic::{Nic, NicError};
+use sluicegate_xsk::nic::{AttachedMode, Nic, NicError};
 use sluicegate_xsk::prog::{AttachMode, AttachedLink, MapError};
 use sluicegate_xsk::{BindError, BusyPoll, Mode, QueueBuilder, QueueError};
 
 use super::facts::Target;
 use super::opening::{CHUNK_BYTES, Opening};
+use super::pins::Pins;
 use super::reason::{Failures, Reason, Rung};
 use super::report::Standing;
 use super::stats::{Tallies, Tally};
@@ -26,6 +28,8 @@ pub(super) struct Site<'a> {
     pub(super) xdp: &'a XdpConfig,
     /// Where counts are published.
     pub(super) tallies: &'a mut Tallies,
+    /// The maps for programs of somebody else's.
+    pub(super) pins: &'a mut Pins,
     /// Woken when a worker ends.
     pub(super) gate: &'a Waker,
     /// Loads and attaches programs, makes AF_XDP sockets.
@@ -46,7 +50,9 @@ pub(super) struct Interface {
 /// A program on an interface, all queues disabled.
 struct Foothold {
     steering: Steering,
-    link: AttachedLink,
+    mode: AttachMode,
+    /// `None`: the program is somebody else's.
+    link: Option<AttachedLink>,
 }
 
 /// Why a rung did not hold.
@@ -215,9 +221,12 @@ impl Interface {
         kept: &mut Option<Foothold>,
     ) -> Result<Self, Setback> {
         let mode = attach_mode(rung);
-        let foothold = match kept.take().filter(|kept| kept.link.mode() == mode) {
+        let foothold = match kept.take().filter(|kept| kept.mode == mode) {
             Some(foothold) => foothold,
-            None => Foothold::gain(site.opener, nic, mode)?,
+            None => match &site.xdp.pinned_maps {
+                Some(directory) => Foothold::share(site.pins, directory, target, mode)?,
+                None => Foothold::gain(site.opener, nic, mode)?,
+            },
         };
         let steering = &foothold.steering;
         let mut workers = Vec::new();
@@ -239,11 +248,11 @@ impl Interface {
             }
             return Err(setback);
         }
-        let Foothold { steering, link } = foothold;
+        let Foothold { steering, link, .. } = foothold;
         let tally = site
             .tallies
             .program(&site.shared.registry, &target.link.name);
-        let (target, opening, link) = (target.clone(), opening.clone(), Some(link));
+        let (target, opening) = (target.clone(), opening.clone());
         Ok(Self {
             target,
             rung,
@@ -266,8 +275,14 @@ impl Interface {
         {
             return changed("its MTU changed");
         }
-        if target.link.xdp.is_none() {
-            return changed("its program was taken off");
+        let mode = |target: &Target| target.link.xdp.map(|attached| attached.mode);
+        match mode(target) {
+            None => return changed("its program was taken off"),
+            // Its own program isn't among what was seen before it was attached.
+            now if self.link.is_none() && now != mode(&self.target) => {
+                return changed("its program runs in another mode");
+            }
+            Some(_) => {}
         }
         let nic = ask(target)?;
         if Opening::queues(nic.caps()) != self.opening.queues {
@@ -285,9 +300,45 @@ impl Interface {
 
 impl Foothold {
     fn gain(opener: &Opener, nic: &Nic, mode: AttachMode) -> Result<Self, Setback> {
-        let (program, link) = opener.program(nic, mode)?;
-        let steering = Steering::new(program)?;
-        Ok(Self { steering, link })
+        let opened = opener.program(nic, mode);
+        let (program, link) = opened.map_err(|error| refused(error, nic))?;
+        Ok(Self {
+            steering: Steering::new(&program)?,
+            mode,
+            link: Some(link),
+        })
+    }
+
+    /// Puts up with the program that is there, if it runs in this mode.
+    fn share(
+        pins: &mut Pins,
+        directory: &Path,
+        target: &Target,
+        mode: AttachMode,
+    ) -> Result<Self, Setback> {
+        let maps = pins
+            .of(directory, &target.link.name)
+            .map_err(|error| Setback::Final(Reason::Pins(error)))?;
+        let Some(attached) = target.link.xdp else {
+            let directory = maps.directory().to_owned();
+            return Err(Setback::Final(Reason::NoProgram { directory }));
+        };
+        let same = match mode {
+            AttachMode::Native => attached.mode == AttachedMode::Native,
+            AttachMode::Generic => attached.mode == AttachedMode::Generic,
+        };
+        if !same {
+            let why = format!(
+                "the program there is attached in another mode: {}",
+                attached.mode
+            );
+            return Err(Setback::Rung(why));
+        }
+        Ok(Self {
+            steering: Steering::shared(maps)?,
+            mode,
+            link: None,
+        })
     }
 }
 
@@ -412,14 +463,18 @@ const fn attach_mode(rung: Rung) -> AttachMode {
     }
 }
 
-impl From<ProgramError> for Setback {
-    fn from(error: ProgramError) -> Self {
-        match error {
-            ProgramError::Foreign { id, name } => Self::Final(Reason::Foreign { id, name }),
-            ProgramError::NotPermitted(why) => Self::Final(Reason::NotPermitted(why)),
-            ProgramError::Gone => Self::Final(Reason::Gone),
-            ProgramError::Other(why) => Self::Rung(why),
+/// Why there is no program of ours. Where a foreign one runs, everybody may know.
+fn refused(error: ProgramError, nic: &Nic) -> Setback {
+    match error {
+        ProgramError::Foreign { id, name } => {
+            let now = Nic::by_index(nic.index()).ok();
+            let attached = now.and_then(|nic| nic.link().xdp);
+            let mode = attached.map(|attached| attached.mode);
+            Setback::Final(Reason::Foreign { id, name, mode })
         }
+        ProgramError::NotPermitted(why) => Setback::Final(Reason::NotPermitted(why)),
+        ProgramError::Gone => Setback::Final(Reason::Gone),
+        ProgramError::Other(why) => Setback::Rung(why),
     }
 }
 

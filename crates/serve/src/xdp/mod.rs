@@ -11,6 +11,9 @@
 //! thread; fill in what is listened on; enable the queues. A rung that attaches in the same way as the
 //! one before goes on with its program.
 //!
+//! With `pinned-maps:` the program is somebody else's, and it has to be there first: the maps are pinned for it, and
+//! nothing is attached.
+//!
 //! Ending one: disable the queues; wait for the last batch; each worker answers what it has, then empties its
 //! slot of the map; detach; close the sockets.
 
@@ -18,9 +21,11 @@ mod facts;
 mod gate;
 mod interface;
 mod opening;
+mod pins;
 mod reason;
 mod report;
 mod retry;
+mod route;
 mod service;
 mod stats;
 mod steering;
@@ -35,6 +40,7 @@ use sluicegate_conf::XdpConfig;
 pub(crate) use facts::carries_listen_address;
 pub(crate) use gate::Gate;
 pub(crate) use interface::busy_poll;
+pub(crate) use opening::takes_frags;
 pub use reason::{Failures, Reason, Rung};
 
 /// What the gate is to do.

@@ -13,8 +13,12 @@ pub(super) struct Opening {
     /// RX and TX queues there are.
     pub(super) queues: (u32, u32),
     caps: NicCaps,
-    /// Generic mode is to be left alone: this kernel's is broken, and the operator did not ask for it.
+    /// The longest frame of the interface, if it doesn't fit a UMEM frame.
+    large_bytes: Option<u32>,
+    /// Generic mode is to be left alone, unless the operator asks for it: this kernel's is broken.
     avoid_generic: bool,
+    /// Whether the operator left the mode open.
+    auto: bool,
 }
 
 /// Size of a UMEM frame. Larger ones would take the memory of two pages for queries of 60 bytes.
@@ -30,8 +34,11 @@ impl Opening {
     /// # Errors
     /// Why there can be no fast path, on any rung.
     pub(super) fn plan(nic: &Nic, xdp: &XdpConfig, target: &Target) -> Result<Self, Reason> {
-        fits(target)?;
         let caps = nic.caps().clone();
+        let frags = takes_frags(&caps);
+        // Of a program of somebody else's we hope that it leaves large frames to the kernel.
+        let bears = frags || xdp.mode == XdpMode::Generic || xdp.pinned_maps.is_some();
+        let large_bytes = fits(target, bears)?;
         let queues = Self::queues(&caps);
         // A socket on a queue without a TX queue of its own can't send: its packets stay with the kernel.
         let both = queues.0.min(queues.1);
@@ -42,7 +49,9 @@ impl Opening {
             served_queues,
             queues,
             caps,
-            avoid_generic: xdp.mode == XdpMode::Auto && breaks_generic_transmit(&kernel_release()),
+            large_bytes,
+            avoid_generic: breaks_generic_transmit(&kernel_release()),
+            auto: xdp.mode == XdpMode::Auto,
         })
     }
 
@@ -57,7 +66,19 @@ impl Opening {
 
     /// Why a rung need not be tried.
     pub(super) fn unfit(&self, rung: Rung) -> Option<&'static str> {
-        if rung == Rung::Generic && self.avoid_generic {
+        match rung {
+            Rung::ZeroCopy if self.large_bytes.is_some() => {
+                return Some("its MTU makes frames that are larger than a UMEM frame");
+            }
+            // Each large frame that is not for us would be copied into one piece, or dropped where there is none.
+            Rung::Generic if self.large_bytes.is_some() && self.auto => {
+                return Some(
+                    "its MTU makes frames that the kernel would have to copy; `mode: generic` tries it all the same",
+                );
+            }
+            _ => {}
+        }
+        if rung == Rung::Generic && self.avoid_generic && self.auto {
             return Some(
                 "known to fail on this kernel's release; `mode: generic` tries it all the same",
             );
@@ -74,10 +95,13 @@ impl Opening {
     }
 }
 
-fn fits(target: &Target) -> Result<(), Reason> {
+/// The longest frame, if it doesn't fit a UMEM frame and such ones `may_be` there all the same: they are left to the
+/// kernel.
+fn fits(target: &Target, may_be: bool) -> Result<Option<u32>, Reason> {
     let mtu_bytes = target.link.mtu_bytes;
     let frame_bytes = mtu_bytes.saturating_add(LINK_BYTES);
-    if frame_bytes > MAX_FRAME_BYTES {
+    let large_bytes = (frame_bytes > MAX_FRAME_BYTES).then_some(frame_bytes);
+    if large_bytes.is_some() && !may_be {
         return Err(Reason::Mtu {
             mtu_bytes,
             frame_bytes,
@@ -92,7 +116,7 @@ fn fits(target: &Target) -> Result<(), Reason> {
             return Err(Reason::TooManyAddresses { count, max });
         }
     }
-    Ok(())
+    Ok(large_bytes)
 }
 
 /// The running kernel's release, as `uname -r` prints it; empty where /proc is missing.
@@ -103,16 +127,31 @@ fn kernel_release() -> String {
 /// Whether a kernel's generic AF_XDP is reported to panic or to refuse transmission: 6.17, and 6.12.57 which
 /// took over the same change (reports: xsk-rs 49 and Quilkin's CI). Not confirmed by a test of ours.
 fn breaks_generic_transmit(release: &str) -> bool {
+    matches!(version(release), [6, 17, _] | [6, 12, 57])
+}
+
+/// Whether a program for frames in several pieces can be used: the driver takes it, and what is small enough in such
+/// pieces reaches our sockets whole.
+pub(crate) fn takes_frags(caps: &NicCaps) -> bool {
+    caps.features.is_some_and(|features| features.rx_sg) && copies_frags(&kernel_release())
+}
+
+/// Whether a kernel's AF_XDP copies all pieces of a frame that a driver received in several (6.6 and later), and not just
+/// the first.
+fn copies_frags(release: &str) -> bool {
+    version(release) >= [6, 6, 0]
+}
+
+fn version(release: &str) -> [u32; 3] {
     let mut numbers = release
         .split(|c: char| !c.is_ascii_digit())
         .map(|number| number.parse::<u32>().unwrap_or(0));
-    let version = [(); 3].map(|()| numbers.next().unwrap_or(0));
-    matches!(version, [6, 17, _] | [6, 12, 57])
+    [(); 3].map(|()| numbers.next().unwrap_or(0))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::breaks_generic_transmit;
+    use super::{breaks_generic_transmit, copies_frags};
 
     #[test]
     fn kernels_with_a_broken_generic_mode() {
@@ -134,6 +173,16 @@ mod tests {
             "next",
         ] {
             assert!(!breaks_generic_transmit(release), "{release}");
+        }
+    }
+
+    #[test]
+    fn kernels_that_copy_all_pieces() {
+        for release in ["6.6.0", "6.6", "6.18.44-fc", "7.2.1+deb14-amd64\n", "10.0"] {
+            assert!(copies_frags(release), "{release}");
+        }
+        for release in ["6.5.13", "6.1.0-57-amd64", "5.18", "", "next"] {
+            assert!(!copies_frags(release), "{release}");
         }
     }
 }

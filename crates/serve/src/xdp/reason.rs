@@ -1,6 +1,9 @@
 use std::fmt::{self, Display, Formatter};
+use std::path::PathBuf;
 
 use sluicegate_conf::XdpMode;
+use sluicegate_xsk::nic::AttachedMode;
+use sluicegate_xsk::prog::ShareError;
 
 /// Why an interface is served by the kernel alone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,13 +63,24 @@ pub enum Reason {
         max: usize,
     },
     /// Somebody else's XDP program is there; it is never replaced.
-    #[error("another XDP program is attached{}; remove it, or serve by another interface", named(*.id, .name.as_deref()))]
+    #[error("another XDP program is attached{}; remove it, or serve by another interface", named(*.id, .name.as_deref(), *.mode))]
     Foreign {
         /// Its number, if the kernel tells.
         id: Option<u32>,
-        /// Its name, if the kernel tells.
+        /// Its name, if the kernel tells; it does so only to processes with `CAP_SYS_ADMIN`.
         name: Option<String>,
+        /// Where it runs, if the kernel tells.
+        mode: Option<AttachedMode>,
     },
+    /// `pinned-maps:`, and nobody's program is there that could redirect.
+    #[error("no XDP program is attached that would redirect by the maps in {}", .directory.display())]
+    NoProgram {
+        /// Where the maps are pinned.
+        directory: PathBuf,
+    },
+    /// `pinned-maps:`, and the maps can't be had.
+    #[error("pinned-maps: {0}")]
+    Pins(ShareError),
     /// Capabilities are missing.
     #[error("{0}")]
     NotPermitted(String),
@@ -106,12 +120,21 @@ impl Reason {
     }
 }
 
-fn named(id: Option<u32>, name: Option<&str>) -> String {
-    match (id, name) {
-        (Some(id), Some(name)) => format!(": id {id}, name '{name}'"),
-        (Some(id), None) => format!(": id {id}"),
-        (None, Some(name)) => format!(": name '{name}'"),
-        (None, None) => String::new(),
+fn named(id: Option<u32>, name: Option<&str>, mode: Option<AttachedMode>) -> String {
+    let words = [
+        id.map(|id| format!("id {id}")),
+        name.map(|name| format!("name '{name}'")),
+        mode.map(|mode| format!("mode {mode}")),
+        (name.is_none())
+            .then_some(id)
+            .flatten()
+            .map(|id| format!("see `bpftool prog show id {id}`")),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    if words.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", words.join(", "))
     }
 }
 
@@ -176,6 +199,22 @@ mod tests {
         assert!(mtu.to_string().contains("9000") && mtu.to_string().contains("1792"));
         let rungs = Failures(vec![(Rung::ZeroCopy, "a".into()), (Rung::Copy, "b".into())]);
         assert_eq!(Reason::Rungs(rungs).to_string(), "zero-copy: a; copy: b");
+    }
+
+    #[test]
+    fn foreign_programs_are_named_as_far_as_they_are_known() {
+        let told = |id, name: Option<&str>, mode| {
+            let name = name.map(str::to_owned);
+            Reason::Foreign { id, name, mode }.to_string()
+        };
+        let whole = told(Some(7), Some("xdp_pass"), Some(AttachedMode::Generic));
+        assert!(
+            whole.contains(": id 7, name 'xdp_pass', mode generic;"),
+            "{whole}"
+        );
+        let nameless = told(Some(7), None, Some(AttachedMode::Native));
+        assert!(nameless.contains("`bpftool prog show id 7`;"), "{nameless}");
+        assert!(told(None, None, None).contains("attached; remove"));
     }
 
     #[test]

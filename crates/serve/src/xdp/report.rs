@@ -24,6 +24,16 @@ pub(super) enum Standing {
     Kernel(Reason),
 }
 
+impl Standing {
+    /// The number of the program of somebody else's that is in the way.
+    pub(super) const fn foreign_program(&self) -> Option<u32> {
+        match self {
+            Self::Kernel(Reason::Foreign { id, .. }) => *id,
+            _ => None,
+        }
+    }
+}
+
 impl Report {
     /// Says how `interface` is served, if that is news; whether it was.
     pub(super) fn interface(&mut self, interface: &str, standing: Standing) -> bool {

@@ -144,6 +144,7 @@ mod tests {
         let reason = Reason::Foreign {
             id: Some(1),
             name: None,
+            mode: None,
         };
         let retry = (0..40)
             .fold(None, |before, _| Some(Retry::after(before, &reason, now)))

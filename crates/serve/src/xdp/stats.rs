@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluicegate_bpf::Exit;
@@ -65,9 +66,38 @@ impl StatSource for Tally {
 
 /// The tallies of all interfaces and queues there have been, by name. They live as long as the gate.
 #[derive(Debug, Default)]
-pub(super) struct Tallies(BTreeMap<String, Arc<Tally>>);
+pub(super) struct Tallies {
+    tallies: BTreeMap<String, Arc<Tally>>,
+    foreign: BTreeMap<String, Arc<Foreign>>,
+}
+
+/// The number of the program of somebody else's that keeps an interface to itself; 0: none does.
+#[derive(Debug, Default)]
+struct Foreign(AtomicU64);
+
+impl StatSource for Foreign {
+    fn visit(&self, sink: &mut dyn FnMut(&str, u64)) {
+        sink("program-id", self.0.load(Relaxed));
+    }
+}
 
 impl Tallies {
+    /// Shows the program of somebody else's on `interface`, or that there is none any more.
+    pub(super) fn foreign(&mut self, registry: &Registry, interface: &str, program: Option<u32>) {
+        let shown = match (self.foreign.get(interface), program) {
+            (Some(shown), _) => Arc::clone(shown),
+            (None, None) => return,
+            (None, Some(_)) => {
+                let shown = Arc::new(Foreign::default());
+                registry.add_source(&format!("xdp.{interface}.foreign"), &shown);
+                self.foreign
+                    .insert(interface.to_owned(), Arc::clone(&shown));
+                shown
+            }
+        };
+        shown.0.store(program.map_or(0, u64::from), Relaxed);
+    }
+
     /// The exit counters of the program on `interface`.
     pub(super) fn program(&mut self, registry: &Registry, interface: &str) -> Arc<Tally> {
         self.by_name(registry, format!("xdp.{interface}"), || {
@@ -86,7 +116,7 @@ impl Tallies {
         name: String,
         labels: impl FnOnce() -> Vec<&'static str>,
     ) -> Arc<Tally> {
-        let tally = self.0.entry(name).or_insert_with_key(|name| {
+        let tally = self.tallies.entry(name).or_insert_with_key(|name| {
             let tally = Arc::new(Tally::new(labels()));
             registry.add_source(name, &tally);
             tally
@@ -172,6 +202,23 @@ mod tests {
         assert_eq!(shown(&tally), [5, 4]);
         tally.publish(&[1, 0]);
         assert_eq!(shown(&tally), [6, 4]);
+    }
+
+    #[test]
+    fn a_foreign_program_is_shown_until_it_goes() {
+        let (registry, mut tallies) = (Registry::new(), Tallies::default());
+        let shown = |registry: &Registry| {
+            let mut seen = Vec::new();
+            registry
+                .visit_sources(&mut |name, key, value| seen.push(format!("{name}.{key}={value}")));
+            seen
+        };
+        tallies.foreign(&registry, "eth0", None);
+        assert!(shown(&registry).is_empty());
+        tallies.foreign(&registry, "eth0", Some(7));
+        assert_eq!(shown(&registry), ["xdp.eth0.foreign.program-id=7"]);
+        tallies.foreign(&registry, "eth0", None);
+        assert_eq!(shown(&registry), ["xdp.eth0.foreign.program-id=0"]);
     }
 
     #[test]

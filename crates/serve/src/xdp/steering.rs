@@ -1,17 +1,22 @@
 use std::net::Ipv4Addr;
 
 use sluicegate_bpf::{self as bpf, Exit};
-use sluicegate_xsk::prog::{Map, MapError, Program, XskMap};
+use sluicegate_xsk::prog::{Map, MapError, Program, SharedMaps, XskMap};
 
 use super::facts::Target;
 
-/// One interface's program and its maps.
+/// The maps that decide what of an interface's packets comes to our sockets, and their program if it is ours.
 pub(super) struct Steering {
-    program: Program,
-    link: Map,
+    own: Option<Own>,
+    sockets: XskMap,
     listen: Map,
-    broadcast: Map,
     queues: Map,
+}
+
+/// What only a program of our own has.
+struct Own {
+    link: Map,
+    broadcast: Map,
     counters: Map,
 }
 
@@ -27,23 +32,42 @@ impl Steering {
     ///
     /// # Errors
     /// It lacks a map, or there are too many open files.
-    pub(super) fn new(program: Program) -> Result<Self, MapError> {
+    pub(super) fn new(program: &Program) -> Result<Self, MapError> {
         Ok(Self {
-            link: program.map(bpf::MAP_LINK)?,
+            sockets: program.xskmap(bpf::MAP_XSKS)?,
             listen: program.map(bpf::MAP_LISTEN)?,
-            broadcast: program.map(bpf::MAP_BROADCAST)?,
             queues: program.map(bpf::MAP_QUEUES)?,
-            counters: program.map(bpf::MAP_COUNTERS)?,
-            program,
+            own: Some(Own {
+                link: program.map(bpf::MAP_LINK)?,
+                broadcast: program.map(bpf::MAP_BROADCAST)?,
+                counters: program.map(bpf::MAP_COUNTERS)?,
+            }),
         })
     }
 
-    /// The map that queues enter their sockets into.
+    /// The maps that a program of somebody else's uses, without what an earlier server has left in them.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(super) fn shared(maps: &SharedMaps) -> Result<Self, MapError> {
+        let steering = Self {
+            own: None,
+            sockets: maps.xskmap(bpf::MAP_XSKS)?,
+            listen: maps.map(bpf::MAP_LISTEN)?,
+            queues: maps.map(bpf::MAP_QUEUES)?,
+        };
+        for key in steering.listen.keys()? {
+            steering.listen.remove(&key)?;
+        }
+        Ok(steering)
+    }
+
+    /// The map that queues enter their sockets into, once more.
     ///
     /// # Errors
     /// Too many open files.
     pub(super) fn sockets(&self) -> Result<XskMap, MapError> {
-        self.program.xskmap(bpf::MAP_XSKS)
+        XskMap::from_fd(&self.sockets, bpf::MAP_XSKS)
     }
 
     /// Fills in what is taken, then enables the queues: from here on packets come.
@@ -54,13 +78,15 @@ impl Steering {
         for (key, owner) in &target.listen {
             self.listen.set(&key.to_bytes(), &owner.to_bytes())?;
         }
-        for address in &target.broadcast {
-            self.broadcast.set(&address.octets(), &PRESENT)?;
+        if let Some(own) = &self.own {
+            for address in &target.broadcast {
+                own.broadcast.set(&address.octets(), &PRESENT)?;
+            }
+            let link = bpf::Link {
+                max_frame_bytes: super::opening::MAX_FRAME_BYTES,
+            };
+            own.link.set(&ONLY, &link.to_bytes())?;
         }
-        let link = bpf::Link {
-            max_frame_bytes: super::opening::MAX_FRAME_BYTES,
-        };
-        self.link.set(&ONLY, &link.to_bytes())?;
         (0..queues).try_for_each(|queue| self.queues.set(&queue.to_ne_bytes(), &ON))
     }
 
@@ -87,22 +113,22 @@ impl Steering {
                 self.listen.set(&key.to_bytes(), &owner.to_bytes())?;
             }
         }
+        let Some(own) = &self.own else {
+            return Ok(());
+        };
         for address in before.broadcast.difference(&now.broadcast) {
-            self.broadcast.remove(&Ipv4Addr::octets(address))?;
+            own.broadcast.remove(&Ipv4Addr::octets(address))?;
         }
         for address in now.broadcast.difference(&before.broadcast) {
-            self.broadcast.set(&address.octets(), &PRESENT)?;
+            own.broadcast.set(&address.octets(), &PRESENT)?;
         }
         Ok(())
     }
 
-    /// The program's exit counters, summed over all CPUs, in the order of [`Exit::ALL`].
+    /// The exit counters of our own program, summed over all CPUs, in the order of [`Exit::ALL`].
     pub(super) fn exits(&self) -> Option<Vec<u64>> {
-        let count = |exit: &Exit| {
-            self.counters
-                .sum_per_cpu(&(*exit as u32).to_ne_bytes())
-                .ok()
-        };
+        let counters = &self.own.as_ref()?.counters;
+        let count = |exit: &Exit| counters.sum_per_cpu(&(*exit as u32).to_ne_bytes()).ok();
         Exit::ALL.iter().map(count).collect()
     }
 }

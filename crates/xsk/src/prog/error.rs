@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use crate::nic::AttachedMode;
 use crate::privileges::MissingCapabilities;
 use crate::sys::Errno;
@@ -114,6 +116,46 @@ pub enum MapError {
     #[error("bpf: {errno}")]
     Os {
         /// What it said.
+        errno: Errno,
+    },
+}
+
+/// Why maps could not be shared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShareError {
+    /// The path lies somewhere else.
+    #[error("{} is not in a BPF file system; `mount -t bpf bpf /sys/fs/bpf` makes one", .path.display())]
+    NotBpfFileSystem {
+        /// The part of it that exists.
+        path: PathBuf,
+    },
+    /// Others than the owner may put maps of theirs there.
+    #[error("{} may be written by others than its owner", .path.display())]
+    Writable {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// What is pinned there is no map, or a map of another type.
+    #[error("{} is not a map of the type that is needed", .path.display())]
+    Mismatch {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The kernel forbids it.
+    #[error("{}: not permitted ({missing})", .path.display())]
+    NotPermitted {
+        /// The map or directory.
+        path: PathBuf,
+        /// What this thread lacks for it.
+        missing: MissingCapabilities,
+    },
+    /// Another failure.
+    #[error("{}: {errno}", .path.display())]
+    Os {
+        /// The map or directory.
+        path: PathBuf,
+        /// What the kernel said.
         errno: Errno,
     },
 }

@@ -7,8 +7,10 @@ mod attach;
 mod error;
 mod map;
 mod program;
+mod shared;
 
 pub use attach::{AttachMode, AttachedLink};
-pub use error::{AttachError, LoadError, MapError, TestError};
+pub use error::{AttachError, LoadError, MapError, ShareError, TestError};
 pub use map::{Map, XskMap};
 pub use program::{LoadOptions, Program, TestOptions, TestOutcome, XdpAction, program_name};
+pub use shared::{MapKind, MapSpec, SharedMaps};

@@ -15,6 +15,8 @@ pub(crate) struct BpfMap {
     key_bytes: usize,
     value_bytes: usize,
     max_entries: u32,
+    #[cfg(feature = "loader")]
+    name: [u8; 16],
 }
 
 #[cfg(feature = "loader")]
@@ -56,6 +58,7 @@ struct RawMapInfo {
     value_bytes: u32,
     max_entries: u32,
     flags: u32,
+    name: [u8; 16],
 }
 
 impl BpfMap {
@@ -71,6 +74,8 @@ impl BpfMap {
             key_bytes: info.key_bytes as usize,
             value_bytes: info.value_bytes as usize,
             max_entries: info.max_entries,
+            #[cfg(feature = "loader")]
+            name: info.name,
         })
     }
 
@@ -139,6 +144,19 @@ impl BpfMap {
 /// What only the users of maps other than XSKMAPs need.
 #[cfg(feature = "loader")]
 impl BpfMap {
+    /// The kernel's name of it.
+    pub(crate) fn name(&self) -> String {
+        let end = self.name.iter().position(|&byte| byte == 0);
+        String::from_utf8_lossy(&self.name[..end.unwrap_or(self.name.len())]).into_owned()
+    }
+
+    /// Whether it is of this type, with keys and values of these lengths.
+    pub(crate) const fn is_of(&self, kind: u32, key_bytes: u32, value_bytes: u32) -> bool {
+        self.kind == kind
+            && self.key_bytes == key_bytes as usize
+            && self.value_bytes == value_bytes as usize
+    }
+
     pub(crate) const fn key_bytes(&self) -> usize {
         self.key_bytes
     }

@@ -9,6 +9,8 @@ mod errno;
 mod mapping;
 mod net;
 #[cfg(feature = "loader")]
+mod pin;
+#[cfg(feature = "loader")]
 mod program;
 mod socket;
 
@@ -19,6 +21,8 @@ pub(crate) use mapping::{Advice, Mapping};
 pub(crate) use net::{
     ETHTOOL_WORDS, EthtoolGet, NetlinkSocket, ethtool_ask, ethtool_get, memlock_limit_bytes, ready,
 };
+#[cfg(feature = "loader")]
+pub(crate) use pin::{MapGeometry, is_bpf_file_system, map_create, object_get, object_pin};
 #[cfg(feature = "loader")]
 pub(crate) use program::{
     AttachFlags, TestContext, link_create_xdp, link_info, link_update, program_name, test_run,

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         .test("virtio_net", needs![Vm], virtio_net)
         .test("every driver", needs![Vm, VmAll], every_driver)
         .test("what is built on NICs", needs![Vm, VmAll], towers)
+        .test("VLANs of veth", needs![Vm, VmAll], vlans)
         .run()
 }
 
@@ -46,8 +47,21 @@ fn towers() -> Result<()> {
     nics(&machine, " ")
 }
 
+/// The tests that this machine's kernel may have to skip, as they are: it need not have VLAN interfaces.
+fn vlans() -> Result<()> {
+    let program = test_program("xdp_path")?;
+    let ran = machine().run(&program.display().to_string(), &["VLAN"])?;
+    ensure!(
+        ran.code == 0 && ran.output.contains("2 passed"),
+        "in the virtual machine (exit {}):\n{}",
+        ran.code,
+        ran.output
+    );
+    Ok(())
+}
+
 const VIRTIO: &str = "virtio-net-pci";
-/// With addresses translated, virtio_net has zero-copy (Linux 6.13).
+/// With addresses translated, `virtio_net` has zero-copy (Linux 6.13).
 const IOMMU: &str = "virtio-net-pci,iommu_platform=on,disable-legacy=on";
 
 fn machine() -> Machine {

@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         .test(
             "ipvlan on virtio_net",
             needs![Root, Netns, Nic("virtio-s1"), Peer("kdig")],
-            || kinds::sharing("virtio", "ipvlan"),
+            || kinds::sharing("virtio", "ipvlan mode l2"),
         )
         .test(
             "an LACP bond",

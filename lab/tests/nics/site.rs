@@ -126,7 +126,7 @@ pub(crate) fn standing(server: &Server, interface: &str) -> Result<Standing> {
 }
 
 /// All that the log of a server that has started says of how interfaces are served: `zero-copy on igb-s1, igb-s2`, or `kernel: ` and why.
-pub(crate) fn standing_of_any(server: &Server) -> Result<String> {
+pub(crate) fn standing_of_any(server: &Server) -> String {
     let active: Vec<String> = server
         .process()
         .lines_with("fast path active interface=")
@@ -138,13 +138,13 @@ pub(crate) fn standing_of_any(server: &Server) -> Result<String> {
         })
         .collect();
     if !active.is_empty() {
-        return Ok(active.join(", "));
+        return active.join(", ");
     }
     let reasons = server.process().lines_with("reason=");
     let reason = reasons
         .iter()
         .find_map(|line| line.split_once("reason=").map(|(_, reason)| reason));
-    Ok(format!("kernel: {}", reason.unwrap_or("no reason given")))
+    format!("kernel: {}", reason.unwrap_or("no reason given"))
 }
 
 /// How an interface is served.

@@ -68,7 +68,7 @@ const BUSY_POLL_BUDGET: u32 = 64;
 /// How long the kernel may still deliver what it redirected before the queues were disabled.
 const LAST_BATCH: Duration = Duration::from_millis(2);
 /// The longest that the queues of one rung may take to open; each tries for about 2 s.
-const OPEN_LIMIT: Duration = Duration::from_secs(60);
+const OPEN_LIMIT: Duration = Duration::from_mins(1);
 
 impl Interface {
     /// Starts the fast path on an interface, on the best rung that holds.

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use sluicegate_lab::harness::suite;
 use sluicegate_lab::needs;
 
+mod confined;
 mod minimum;
 mod processes;
 mod recovery;
+mod unit;
 
 fn main() -> ExitCode {
     suite("privileges")
@@ -46,6 +48,21 @@ fn main() -> ExitCode {
             "without any there is no privileged process",
             needs![Root, Netns],
             minimum::none_at_all,
+        )
+        .test(
+            "the unit's restrictions leave everything working",
+            needs![Root, Netns, Tool("systemd-analyze")],
+            unit::whole,
+        )
+        .test(
+            "the drop-in without XDP leaves the kernel's path",
+            needs![Root, Netns, Tool("systemd-analyze")],
+            unit::without_xdp,
+        )
+        .test(
+            "a line that the unit lacks is named",
+            needs![Root, Netns, Tool("systemd-analyze")],
+            unit::missing_lines,
         )
         .run()
 }

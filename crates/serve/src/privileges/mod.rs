@@ -18,7 +18,7 @@
 //!
 //! Either ends with the other's socket, but not alike: the process ends when the server is gone; the server goes on
 //! when the process is gone, says so in the log, and can no longer open what comes later, until it is restarted.
-//! Without `username`, [`Opener::Direct`] does the same with whatever capabilities the server has.
+//! Without `username`, `Opener::Direct` does the same with whatever capabilities the server has.
 
 mod broker;
 mod entry;

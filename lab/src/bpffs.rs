@@ -33,7 +33,9 @@ impl BpfFs {
             let namespace = isolate(&path);
             let usable = namespace.is_ok();
             if ready.send(namespace).is_ok() && usable {
-                inbox.into_iter().for_each(|job| job());
+                for job in inbox {
+                    job();
+                }
             }
         };
         let resident = thread::Builder::new().name("bpffs".into()).spawn(reside)?;

@@ -56,7 +56,7 @@ mod exports {
     pub use crate::packets::{Packets, Repeated, Sighting, Ticket};
     pub use crate::pipeline::{
         Context, FETCH_AHEAD, Fallback, Prepared, answer, answer_and_learn, answer_known,
-        answer_prepared, fail, fetch, finish, gather, prepare,
+        answer_prepared, fail, fetch, finish, gather, has_expired, prepare,
     };
     pub use crate::policy::{Brain, Policy, PolicyError};
     pub use crate::refresh::Refresh;

@@ -213,7 +213,7 @@ fn plain_hit_learnt(
         ticket,
     } = repeated;
     let place = prepared.place?;
-    let sequence = cache.sequence(place)?;
+    let sequence = cache.sequence_at_rest(place)?;
     plain_hit_and(exchange, prepared, buf, |found, left_secs, reply| {
         let query = &prepared.query;
         let grounds = Grounds {
@@ -418,6 +418,21 @@ pub fn fail(
             stale: false,
         },
     }
+}
+
+/// Whether there is an expired answer to tell a client that has waited too long for a fresh one.
+pub fn has_expired(context: &Context<'_>, request: &Request, query: &[u8]) -> bool {
+    let exchange = Exchange::new(context, request);
+    let Ok(query) = Query::parse(query) else {
+        return false;
+    };
+    let alias = exchange.alias(&query);
+    let target = alias.as_ref().and_then(|alias| alias.target(&query.name));
+    exchange.has_stale(&Asked {
+        query: &query,
+        name: target.as_ref().unwrap_or(&query.name),
+        alias: alias.as_ref(),
+    })
 }
 
 /// The query of a client that has waited, as it was when it came; or the length of an error reply, should

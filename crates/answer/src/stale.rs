@@ -114,7 +114,8 @@ impl Exchange<'_> {
         Some(len)
     }
 
-    fn has_stale(&self, asked: &Asked<'_>) -> bool {
+    /// Whether there is an expired answer.
+    pub(crate) fn has_stale(&self, asked: &Asked<'_>) -> bool {
         self.with_expired(asked, |_, _| ()).is_some()
     }
 

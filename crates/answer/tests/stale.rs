@@ -66,6 +66,7 @@ fn what_has_expired_is_told_when_the_client_s_patience_ends() {
     server.advance(1);
     let question = server.miss(&client);
     assert!(question.stale, "the client may be told what has expired");
+    assert!(server.has_expired(&client));
     let (reply, stale) = server.fail(&client, Unresolved::Late);
     assert!(stale);
     assert_eq!(shape(&reply), (0, Some(3), vec![30]));
@@ -90,6 +91,7 @@ fn nobody_else_waits_while_the_upstream_is_late() {
     assert_eq!(server.refreshes().len(), 1, "it is time to ask again");
     // A name without an expired answer is not held up by what is late.
     let other = Client::new("other.lab", rtype::A);
+    assert!(!server.has_expired(&other));
     let question = server.miss(&other);
     assert!(!question.stale);
     server.note(&question, Unresolved::Late);

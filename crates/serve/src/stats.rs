@@ -90,6 +90,7 @@ fn cache_lines(out: &mut String, cache: &CacheStats) {
     let rows = [
         ("mem.cache", "message", cache.entry_bytes),
         ("msg.cache", "count", cache.entries),
+        ("msg.cache", "used_bytes", cache.used_bytes),
         ("msg.cache", "bound_bytes", cache.bound_bytes),
         ("msg.cache", "inserted", cache.inserted),
         ("msg.cache", "evicted", cache.evicted),

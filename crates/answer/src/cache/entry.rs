@@ -27,6 +27,14 @@ impl<'a> Key<'a> {
         Some(Self { name, ident })
     }
 
+    /// The key of an entry with this name.
+    pub(super) fn of(prefix: Prefix, name: &'a [u8]) -> Self {
+        Self {
+            name,
+            ident: prefix.shape & IDENT_MASK,
+        }
+    }
+
     /// The lower-cased wire form of the name.
     #[inline]
     pub(crate) fn name(&self) -> &'a [u8] {

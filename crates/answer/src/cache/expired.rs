@@ -14,19 +14,22 @@ impl Cache {
             stored_at: 0,
             expires: 0,
             dead_at: 0,
+            used: false,
         };
-        self.forget_in_both(place, &nothing);
+        self.change(
+            place,
+            |set| set.forget(&nothing),
+            |set| set.forget(&nothing),
+        );
     }
 
     /// Lets what has expired of a key count as expired just now.
     pub(crate) fn restart_expired(&self, key: &Key<'_>, now_secs: u32) {
         let place = self.place(key);
-        let (small, large) = self.sets(place);
-        if let Some(set) = small {
-            set.restart_expired(key, place.tag(), now_secs);
-        }
-        if let Some(set) = large {
-            set.restart_expired(key, place.tag(), now_secs);
-        }
+        self.change(
+            place,
+            |set| set.restart_expired(key, place.tag(), now_secs),
+            |set| set.restart_expired(key, place.tag(), now_secs),
+        );
     }
 }

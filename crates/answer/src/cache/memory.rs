@@ -27,7 +27,7 @@ impl<const W: usize> Sets<W> {
     /// Bytes of one set.
     pub(super) const SET_BYTES: usize = W * 8;
 
-    /// As many sets as fit into so many bytes.
+    /// So many sets.
     ///
     /// The memory comes zeroed from the system when it is first written to, in huge pages if the kernel has them to
     /// give (`/sys/kernel/mm/transparent_hugepage/enabled` says `madvise` or `always`): with small ones, each look-up
@@ -36,16 +36,11 @@ impl<const W: usize> Sets<W> {
     /// # Panics
     ///
     /// When the system does not even promise the memory.
-    pub(super) fn within(bytes: u64) -> Self {
-        let count = usize::try_from(bytes).unwrap_or(usize::MAX) / Self::SET_BYTES;
+    pub(super) fn new(count: usize) -> Self {
         Self {
             mapping: (count > 0).then(|| Mapping::zeroed(count * Self::SET_BYTES)),
             count,
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.count
     }
 
     /// All the bytes taken.
@@ -57,10 +52,6 @@ impl<const W: usize> Sets<W> {
     pub(super) fn get(&self, index: usize) -> Option<Set<'_, W>> {
         let words = self.mapping.as_ref()?.borrow_dependent();
         words.get(index * W..)?.first_chunk::<W>().map(Set)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = Set<'_, W>> {
-        (0..self.count).filter_map(|index| self.get(index))
     }
 }
 

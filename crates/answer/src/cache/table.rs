@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::entry::{Key, Prefix, Variant, Variants};
+use super::growing::Growing;
 use super::hash::KeyHasher;
 use super::memory::Sets;
 use super::set::{Set, Wanted};
@@ -8,8 +9,8 @@ use super::write::NewEntry;
 
 /// The answer cache, shared by all workers. See the module's description for its shape and bounds.
 pub struct Cache {
-    small: Sets<SMALL_WORDS>,
-    large: Sets<LARGE_WORDS>,
+    small: Growing<SMALL_WORDS>,
+    large: Growing<LARGE_WORDS>,
     hasher: KeyHasher,
     inserted: AtomicU64,
     evicted: AtomicU64,
@@ -18,7 +19,11 @@ pub struct Cache {
 
 /// Where a key belongs: what a batch computes first, so that the memory is on its way when it is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Place(u64);
+pub struct Place {
+    hash: u64,
+    /// The set of small answers.
+    small: usize,
+}
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +79,8 @@ pub struct CacheStats {
     pub entries: u64,
     /// Bytes that those entries take.
     pub entry_bytes: u64,
+    /// Bytes of the sets in use: what the cache takes of the system's memory.
+    pub used_bytes: u64,
     /// Bytes of the whole cache: all it can ever take.
     pub bound_bytes: u64,
     /// Entries stored so far.
@@ -88,16 +95,16 @@ impl Cache {
     /// A cache of at most `size_bytes` (plus this structure itself), empty. With less than 4,224 bytes
     /// it holds nothing.
     ///
-    /// The memory comes zeroed from the system, page by page as entries arrive: pages of 2 MiB where the kernel
-    /// gives them, so that a cache soon takes all that it may, however few its entries are.
+    /// It takes a few MiB at first, and twice as much whenever its entries need it. The memory comes zeroed from the
+    /// system, in pages of 2 MiB where the kernel gives them.
     ///
     /// # Panics
     ///
     /// When the system does not even promise the memory.
     pub fn new(size_bytes: u64) -> Self {
-        let large = Sets::within(size_bytes / LARGE_PART);
+        let large = Growing::within(size_bytes / LARGE_PART);
         Self {
-            small: Sets::within(size_bytes - large.bytes() as u64),
+            small: Growing::within(size_bytes - large.bytes() as u64),
             large,
             hasher: KeyHasher::random(),
             inserted: AtomicU64::new(0),
@@ -109,7 +116,11 @@ impl Cache {
     /// Where the key belongs.
     #[inline]
     pub fn place(&self, key: &Key<'_>) -> Place {
-        Place(self.hasher.hash(key))
+        let hash = self.hasher.hash(key);
+        Place {
+            hash,
+            small: self.small.home(hash),
+        }
     }
 
     /// The sequence number of the set in which a small answer at this place stands. As long as it stays the same,
@@ -117,22 +128,29 @@ impl Cache {
     #[expect(clippy::inline_always, reason = "a few instructions, less than a call")]
     #[inline(always)]
     pub fn sequence(&self, place: Place) -> Option<u64> {
-        self.small.get(place.index(self.small.len()))?.sequence()
+        self.small.get(place.small)?.sequence()
+    }
+
+    /// As [`Cache::sequence`], before what is found here is remembered elsewhere: also `None` while the answer may stand
+    /// in another set, since it is on its way to this one.
+    pub(crate) fn sequence_at_rest(&self, place: Place) -> Option<u64> {
+        let former = self.small.former_home(place.hash);
+        let is_here = place.small == self.small.home(place.hash)
+            && former.is_none_or(|set| !set.may_hold(place.tag()));
+        self.sequence(place).filter(|_| is_here)
     }
 
     /// Fetches what a look-up at this place reads first. The value means nothing; feed it to
     /// [`std::hint::black_box`], so that the loads are not optimised away.
     #[inline]
     pub fn touch(&self, place: Place) -> u64 {
-        self.small
-            .get(place.index(self.small.len()))
-            .map_or(0, Set::touch)
+        self.small.get(place.small).map_or(0, Set::touch)
     }
 
     /// Starts to fetch what a look-up at this place reads next, once it was [touched](Cache::touch).
     #[inline]
     pub fn touch_entry(&self, place: Place) {
-        if let Some(set) = self.small.get(place.index(self.small.len())) {
+        if let Some(set) = self.small.get(place.small) {
             set.touch_entry(place.tag());
         }
     }
@@ -160,10 +178,10 @@ impl Cache {
             variant,
             now_secs,
         };
-        let small = self.small.get(place.index(self.small.len()));
+        let small = self.small.get(place.small);
         let found = match small.and_then(|set| set.read(&wanted, scratch).prefix()) {
             Some(prefix) => prefix,
-            None => self.lookup_large(&wanted, place, scratch)?,
+            None => self.lookup_elsewhere(&wanted, place, scratch)?,
         };
         Some(Hit {
             stored: scratch.get(..found.stored_len())?,
@@ -172,15 +190,26 @@ impl Cache {
         })
     }
 
+    /// As [`Cache::lookup`], where it is seldom: in the set that it is to be moved from or has just been moved to, and
+    /// among the large ones.
     #[inline(never)]
-    fn lookup_large(
+    fn lookup_elsewhere(
         &self,
         wanted: &Wanted<'_>,
         place: Place,
         scratch: &mut [u8],
     ) -> Option<Prefix> {
-        let set = self.large.get(place.index(self.large.len()))?;
-        set.read(wanted, scratch).prefix()
+        let moved = self.small.home(place.hash);
+        let moved = self.small.get(moved).filter(|_| moved != place.small);
+        let small = moved.into_iter().chain(self.small.former_home(place.hash));
+        for set in small {
+            if let Some(prefix) = set.read(wanted, scratch).prefix() {
+                return Some(prefix);
+            }
+        }
+        self.large
+            .homes(place.hash)
+            .find_map(|set| set.read(wanted, scratch).prefix())
     }
 
     /// Stores an answer, in place of what was stored for any of its variants.
@@ -201,6 +230,7 @@ impl Cache {
             stored_at: now_secs,
             expires,
             dead_at: now_secs.saturating_sub(keep_secs),
+            used: false,
         };
         let bytes = Prefix::WORDS * 8
             + key.name().len().next_multiple_of(8)
@@ -208,15 +238,11 @@ impl Cache {
         let evicted = if ttl_secs == 0 && keep_secs == 0 {
             None
         } else if bytes <= SMALL_ENTRY_BYTES {
-            forget(&self.large, place, &new);
-            self.small
-                .get(place.index(self.small.len()))
-                .and_then(|set| set.insert(&new))
+            self.large.change(place.hash, |set| set.forget(&new));
+            self.small.insert(&new, place.hash, self.hasher)
         } else if bytes <= LARGE_ENTRY_BYTES {
-            forget(&self.small, place, &new);
-            self.large
-                .get(place.index(self.large.len()))
-                .and_then(|set| set.insert(&new))
+            self.small.change(place.hash, |set| set.forget(&new));
+            self.large.insert(&new, place.hash, self.hasher)
         } else {
             None
         };
@@ -229,35 +255,27 @@ impl Cache {
         Inserted::Stored { evicted }
     }
 
-    /// The two sets that a place can mean.
-    pub(super) fn sets(
+    /// Changes all sets that an entry at this place can stand in.
+    pub(super) fn change(
         &self,
         place: Place,
-    ) -> (Option<Set<'_, SMALL_WORDS>>, Option<Set<'_, LARGE_WORDS>>) {
-        (
-            self.small.get(place.index(self.small.len())),
-            self.large.get(place.index(self.large.len())),
-        )
-    }
-
-    /// Removes what an entry would replace.
-    pub(super) fn forget_in_both(&self, place: Place, new: &NewEntry<'_>) {
-        forget(&self.small, place, new);
-        forget(&self.large, place, new);
+        small: impl Fn(Set<'_, SMALL_WORDS>),
+        large: impl Fn(Set<'_, LARGE_WORDS>),
+    ) {
+        self.small.change(place.hash, small);
+        self.large.change(place.hash, large);
     }
 
     /// Removes every entry whose name (lower-cased wire form) is chosen; how many went.
     pub fn flush(&self, mut chosen: impl FnMut(&[u8]) -> bool) -> u64 {
-        let small: usize = self
-            .small
-            .iter()
-            .filter_map(|set| set.remove_names(&mut chosen))
-            .sum();
-        let large: usize = self
-            .large
-            .iter()
-            .filter_map(|set| set.remove_names(&mut chosen))
-            .sum();
+        let small: usize = self.small.walk(|sets| {
+            sets.filter_map(|set| set.remove_names(&mut chosen))
+                .sum::<usize>()
+        });
+        let large: usize = self.large.walk(|sets| {
+            sets.filter_map(|set| set.remove_names(&mut chosen))
+                .sum::<usize>()
+        });
         (small + large) as u64
     }
 
@@ -268,6 +286,7 @@ impl Cache {
         CacheStats {
             entries: small.0 + large.0,
             entry_bytes: small.1 + large.1,
+            used_bytes: (self.small.bytes_in_use() + self.large.bytes_in_use()) as u64,
             bound_bytes: (self.small.bytes() + self.large.bytes()) as u64,
             inserted: self.inserted.load(Relaxed),
             evicted: self.evicted.load(Relaxed),
@@ -283,7 +302,7 @@ impl Cache {
 const SETS_COUNTED: usize = 4096;
 
 /// Entries of these sets and the bytes that they take.
-fn census<const W: usize>(sets: &Sets<W>) -> (u64, u64) {
+fn census<const W: usize>(sets: &Growing<W>) -> (u64, u64) {
     let step = sets.len().div_ceil(SETS_COUNTED).max(1);
     let (mut counted, mut entries, mut bytes) = (0, 0, 0);
     for set in (0..sets.len())
@@ -309,30 +328,17 @@ impl std::fmt::Debug for Cache {
 
 impl Place {
     /// Some place or other.
-    pub(crate) const NOWHERE: Self = Self(0);
-
-    /// The set, by the upper half of the hash; of no sets, a number that none has.
-    #[inline]
-    fn index(self, sets: usize) -> usize {
-        (((self.0 >> 32) * sets as u64) >> 32) as usize
-    }
+    pub(crate) const NOWHERE: Self = Self { hash: 0, small: 0 };
 
     /// The whole hash.
     pub(crate) const fn hash(self) -> u64 {
-        self.0
+        self.hash
     }
 
     /// The tag, by the lowest bits; 0 is what free lanes have.
     #[inline]
     pub(super) fn tag(self) -> u16 {
-        (self.0 as u16).max(1)
-    }
-}
-
-/// Removes what an entry would replace, had it not moved to the other table.
-fn forget<const W: usize>(sets: &Sets<W>, place: Place, new: &NewEntry<'_>) {
-    if let Some(set) = sets.get(place.index(sets.len())) {
-        set.forget(new);
+        (self.hash as u16).max(1)
     }
 }
 

@@ -425,3 +425,131 @@ fn readers_and_writers_never_see_a_torn_answer() {
     });
     assert!(checked.load(Relaxed) > 1000, "{checked:?}");
 }
+
+fn numbered(i: u32) -> Vec<u8> {
+    name(&format!("host{i:07}.example"))
+}
+
+#[test]
+fn a_cache_takes_no_more_memory_than_its_entries_need() {
+    let cache = Cache::new(64 << 20);
+    let start = cache.stats().used_bytes;
+    assert!(start < 8 << 20, "{start}");
+    for i in 0..40_000 {
+        put(&cache, &key(&numbered(i)), Variants::ALL, &[1; 48], 600, 1);
+    }
+    let stats = cache.stats();
+    assert!(stats.used_bytes <= 4 * stats.entry_bytes, "{stats:?}");
+    assert!(stats.used_bytes > start, "{stats:?}");
+    assert!(stats.bound_bytes > 63 << 20, "{stats:?}");
+}
+
+/// How long what is found is.
+fn found_len(cache: &Cache, name: &[u8]) -> Option<usize> {
+    let mut scratch = [0; 4096];
+    let key = key(name);
+    let hit = cache.lookup(&sought(cache, &key, PLAIN), 1, &mut scratch);
+    hit.map(|hit| hit.stored.len())
+}
+
+#[test]
+fn nothing_is_lost_while_a_cache_grows() {
+    const COUNT: u32 = 80_000;
+    let cache = Cache::new(64 << 20);
+    let content = [7; 3000];
+    let mut absent = 0;
+    for i in 0..COUNT {
+        let len = if i % 1000 == 0 { 3000 } else { 48 };
+        let new = numbered(i);
+        put(&cache, &key(&new), Variants::ALL, &content[..len], 600, 1);
+        assert_eq!(found_len(&cache, &new), Some(len));
+        // One that came a while ago, and may be on its way to another set.
+        let earlier = numbered(i - i % 64 * 7 % (i / 2 + 1));
+        absent += u64::from(found_len(&cache, &earlier).is_none());
+        if i % 10 == 0 {
+            // Replaced, wherever it stands.
+            put(&cache, &key(&earlier), Variants::ALL, &[8; 40], 600, 1);
+            assert_eq!(found_len(&cache, &earlier), Some(40), "{i}");
+        }
+    }
+    let stats = cache.stats();
+    assert!(stats.used_bytes > 8 << 20, "{stats:?}");
+    let bound = u64::from(COUNT) / 30;
+    assert!(
+        stats.evicted < bound && absent < bound,
+        "{absent} {stats:?}"
+    );
+    let there = (0..COUNT)
+        .filter(|i| found_len(&cache, &numbered(*i)).is_some())
+        .count();
+    assert!(there as u64 >= u64::from(COUNT) - stats.evicted);
+    // Nothing stands in two places.
+    assert_eq!(cache.flush(|_| true), there as u64);
+    assert_eq!(cache.stats().entries, 0);
+}
+
+#[test]
+fn what_was_learnt_of_a_set_holds_no_longer_than_its_answer() {
+    let cache = Cache::new(64 << 20);
+    let mut refused = 0;
+    for i in 0..60_000 {
+        put(&cache, &key(&numbered(i)), Variants::ALL, &[1; 48], 600, 1);
+        // One of those that a growing cache has to move.
+        let earlier = numbered(i / 2);
+        let place = cache.place(&key(&earlier));
+        let Some(learnt) = cache.sequence_at_rest(place) else {
+            refused += 1;
+            continue;
+        };
+        if i % 3 == 0 && found_len(&cache, &earlier).is_some() {
+            cache.remove(&key(&earlier));
+            assert_ne!(cache.sequence(place), Some(learnt), "{i}");
+        }
+    }
+    assert!(refused > 0, "it never was on its way");
+}
+
+#[test]
+fn readers_of_a_growing_cache_find_whole_answers_only() {
+    const NAMES: u64 = 60_000;
+    let cache = Cache::new(32 << 20);
+    let done = AtomicBool::new(false);
+    let checked = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let reader = || {
+            let mut random = Random(5);
+            let mut scratch = vec![0; Cache::SCRATCH_BYTES];
+            let mut expected = [0; 60];
+            while !done.load(Relaxed) {
+                let number = random.below(NAMES);
+                let name = numbered(number as u32);
+                let key = key(&name);
+                if let Some(hit) = cache.lookup(&sought(&cache, &key, PLAIN), 1, &mut scratch) {
+                    content(number, 1, &mut expected);
+                    assert_eq!(hit.stored, expected, "name {number}");
+                    checked.fetch_add(1, Relaxed);
+                }
+            }
+        };
+        scope.spawn(reader);
+        let writers = [0, 1].map(|writer| {
+            let cache = &cache;
+            scope.spawn(move || {
+                let mut bytes = [0; 60];
+                for number in (writer..NAMES).step_by(2) {
+                    content(number, 1, &mut bytes);
+                    let name = numbered(number as u32);
+                    put(cache, &key(&name), Variants::ALL, &bytes, 1000, 1);
+                }
+            })
+        });
+        for writer in writers {
+            writer.join().unwrap();
+        }
+        done.store(true, Relaxed);
+    });
+    let stats = cache.stats();
+    assert!(stats.used_bytes > 8 << 20, "{stats:?}");
+    assert_eq!(stats.entries + stats.evicted, NAMES);
+    assert!(checked.load(Relaxed) > 0);
+}

@@ -17,6 +17,8 @@ pub(super) struct NewEntry<'a> {
     pub(super) expires: u32,
     /// What has expired by then is of no use any more.
     pub(super) dead_at: u32,
+    /// Whether it has been asked for already.
+    pub(super) used: bool,
 }
 
 impl<const W: usize> Set<'_, W> {
@@ -26,7 +28,7 @@ impl<const W: usize> Set<'_, W> {
     /// The caller has seen to it that the entry fits an empty set.
     pub(super) fn insert(self, new: &NewEntry<'_>) -> Option<usize> {
         self.write(|log| {
-            let was_used = log.remove_replaced(new);
+            let was_used = log.remove_replaced(new) | new.used;
             let need = Self::units_for(new);
             let evicted = log.make_room(need, new.dead_at);
             log.append(new, need, was_used);
@@ -52,14 +54,43 @@ impl<const W: usize> Set<'_, W> {
     /// the set.
     pub(super) fn remove_names(self, chosen: &mut impl FnMut(&[u8]) -> bool) -> Option<usize> {
         self.write(|log| {
-            log.remove_where(|prefix, name| {
-                let mut bytes = [0u8; 256];
-                for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(name) {
-                    *chunk = word.load(Relaxed).to_le_bytes();
-                }
-                chosen(&bytes[..prefix.name_len()])
-            })
+            log.remove_where(|prefix, name| chosen(&name_bytes(name)[..prefix.name_len()]))
         })
+    }
+
+    /// Shows every entry. Only while nobody writes.
+    pub(super) fn each(self, mut see: impl FnMut(&NewEntry<'_>)) {
+        let header = Header::load(self.words());
+        let mut stored = Vec::new();
+        for index in 0..header.count {
+            let start = HEADER_WORDS + usize::from(header.starts[index]) * Self::UNIT_WORDS;
+            let entry = self.words().get(start..).unwrap_or_default();
+            let Some((prefix, name, rest)) = parts(entry) else {
+                continue;
+            };
+            stored.clear();
+            let words = rest.iter().take(prefix.stored_words());
+            stored.extend(words.flat_map(|word| word.load(Relaxed).to_le_bytes()));
+            see(&NewEntry {
+                key: Key::of(prefix, &name_bytes(name)[..prefix.name_len()]),
+                tag: header.tags[index],
+                variants: prefix.variants(),
+                stored: stored.get(..prefix.stored_len()).unwrap_or_default(),
+                stored_at: prefix.stored_at(),
+                expires: prefix.expires(),
+                dead_at: 0,
+                used: header.used_marks >> index & 1 == 1,
+            });
+        }
+    }
+
+    /// Removes the entries whose key is not wanted.
+    pub(super) fn keep(self, wanted: impl Fn(&Key<'_>) -> bool) {
+        self.write(|log| {
+            log.remove_where(|prefix, name| {
+                !wanted(&Key::of(prefix, &name_bytes(name)[..prefix.name_len()]))
+            })
+        });
     }
 
     fn units_for(new: &NewEntry<'_>) -> usize {
@@ -113,15 +144,9 @@ impl<const W: usize> Log<'_, W> {
         let before = self.header.count;
         let mut index = 0;
         while index < self.header.count {
-            let entry = self.entry(index);
             // A prefix is missing, or its name is, only in a set that a panic left wrong: drop it.
-            let remove = match prefix_of(entry) {
-                Some(prefix) => {
-                    match entry.get(Prefix::WORDS..Prefix::WORDS + prefix.name_len().div_ceil(8)) {
-                        Some(name) => gone(prefix, name).then(|| Self::units(prefix)),
-                        None => Some(0),
-                    }
-                }
+            let remove = match parts(self.entry(index)) {
+                Some((prefix, name, _)) => gone(prefix, name).then(|| Self::units(prefix)),
                 None => Some(0),
             };
             match remove {
@@ -235,6 +260,24 @@ impl<const W: usize> Log<'_, W> {
         }
         self.header.push(new.tag, units, was_used);
     }
+}
+
+/// The prefix of an entry, the words of its name, and all behind them.
+fn parts(entry: &[AtomicU64]) -> Option<(Prefix, &[AtomicU64], &[AtomicU64])> {
+    let prefix = prefix_of(entry)?;
+    let (name, rest) = entry
+        .get(Prefix::WORDS..)?
+        .split_at_checked(prefix.name_words())?;
+    Some((prefix, name, rest))
+}
+
+/// A name from its words, with zeros behind it.
+fn name_bytes(words: &[AtomicU64]) -> [u8; 256] {
+    let mut bytes = [0; 256];
+    for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *chunk = word.load(Relaxed).to_le_bytes();
+    }
+    bytes
 }
 
 /// Whether an entry is stored under this key.

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use sluicegate_answer::{
     Brain, Context, Findings, Now, Policy, Question, Refresh, Request, Resolution, Transport,
-    Unresolved, Verdict, answer, fail, finish,
+    Unresolved, Verdict, answer, fail, finish, has_expired,
 };
 use sluicegate_conf::LoadOptions;
 use sluicegate_telemetry::{Counter, Counters};
@@ -160,6 +160,11 @@ impl Server {
         let fallback = self.with(|context| fail(context, &client.request(), &mut buf, len, why));
         buf.truncate(fallback.len);
         (buf, fallback.stale)
+    }
+
+    /// Whether there is an expired answer for a client.
+    pub fn has_expired(&self, client: &Client) -> bool {
+        self.with(|context| has_expired(context, &client.request(), &client.msg()))
     }
 
     /// Lets the hand-off note that a question has no answer.

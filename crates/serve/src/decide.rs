@@ -8,7 +8,7 @@ use sluicegate_answer::{
 };
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 
-use crate::{Outcome, Shared};
+use crate::{Failure, Outcome, Shared};
 
 /// What one batch of queries is answered from: the policy and the time, looked up once.
 pub(crate) struct Moment<'a> {
@@ -109,6 +109,16 @@ impl<'a> Moment<'a> {
         let context = self.context();
         catch_unwind(AssertUnwindSafe(|| answer(&context)))
             .unwrap_or(Verdict::Drop(DropReason::Panic))
+    }
+
+    /// Whether a client had better go on waiting: it was to be told an expired answer by now, and that is gone. The
+    /// fresh one may still come.
+    pub(crate) fn goes_on_waiting(&self, request: &Request, waited: Waited<'_>) -> bool {
+        let Waited { query, outcome } = waited;
+        let context = self.context();
+        let is_gone = || !sluicegate_answer::has_expired(&context, request, query);
+        matches!(outcome, Err(Failure::Late))
+            && catch_unwind(AssertUnwindSafe(is_gone)).unwrap_or(false)
     }
 
     /// Writes the reply to a client that has waited into `buf`; its length, or `None` if that panicked (and

@@ -85,6 +85,14 @@ impl<T> Pending<T> {
         Ok(Token(u64::from(slot.generation) << 32 | u64::from(index)))
     }
 
+    /// A client that waits; `None` if it is no longer there.
+    pub fn get(&self, token: Token) -> Option<&T> {
+        let slot = self.slots.get(token.0 as u32 as usize)?;
+        let is_same = slot.generation == (token.0 >> 32) as u32;
+        let (_, context) = slot.entry.as_ref().filter(|_| is_same)?;
+        Some(context)
+    }
+
     /// Takes a client out; `None` if it is no longer there.
     pub fn take(&mut self, token: Token) -> Option<T> {
         let index = token.0 as u32;
@@ -160,6 +168,8 @@ mod tests {
         let old = table.insert(now, 1).unwrap();
         assert_eq!(table.expire(now), Some(1));
         let new = table.insert(now, 2).unwrap();
+        assert_eq!(table.get(old), None);
+        assert_eq!(table.get(new), Some(&2));
         assert_eq!(table.take(old), None);
         assert_eq!(table.take(new), Some(2));
         assert_eq!(table.take(new), None);

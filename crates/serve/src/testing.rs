@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
-use sluicegate_answer::{Brain, Findings, Policy, Question, Resolution, Security};
+use sluicegate_answer::{Brain, Findings, Limits, Policy, Question, Resolution, Security};
 use sluicegate_conf::{At, Config, Span};
 use sluicegate_dns::Name;
 
@@ -46,7 +46,6 @@ pub(crate) fn shared_for(config: &Config) -> (Arc<Shared>, HubEnd) {
 
 /// Puts an address for this name into the answer cache, as if the engine had found it.
 pub(crate) fn remember(shared: &Shared, name: &str) {
-    let asked = query(0, name);
     let question = Question {
         name: Name::from_text(name).unwrap(),
         qtype: 1,
@@ -54,8 +53,17 @@ pub(crate) fn remember(shared: &Shared, name: &str) {
         cd: false,
         stale: false,
     };
+    let policy = shared.brain.policy.load();
+    let resolution = resolution(question, policy.limits());
+    let cache = &shared.brain.cache;
+    cache.insert(&resolution, policy.limits(), shared.now());
+}
+
+/// An address, as if the engine had found it.
+fn resolution(question: Question, limits: &Limits) -> Resolution {
     let mut wire = vec![0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
-    wire.extend(&asked[12..]);
+    wire.extend(question.name.as_bytes());
+    wire.extend([0, 1, 0, 1]);
     wire.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 192, 0, 2, 9]);
     let found = Findings {
         rcode: 0,
@@ -63,10 +71,7 @@ pub(crate) fn remember(shared: &Shared, name: &str) {
         wire: &wire,
         ede: None,
     };
-    let policy = shared.brain.policy.load();
-    let resolution = Resolution::new(&question, &found, policy.limits());
-    let cache = &shared.brain.cache;
-    cache.insert(&resolution, policy.limits(), shared.now());
+    Resolution::new(&question, &found, limits)
 }
 
 /// A query of type A with RD=1 and no EDNS.
@@ -121,10 +126,12 @@ pub(crate) enum Plan {
     Fail,
     /// Keeps it until [`FakeEngine::release`].
     Hold,
+    /// Says that it is late, then answers.
+    Late,
 }
 
 /// A stand-in for the hand-off thread and the engine. Names that begin with `hold` are kept until they are
-/// released, all others fail at once.
+/// released, those that begin with `late` are answered late, all others fail at once.
 pub(crate) struct FakeEngine {
     release: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
@@ -169,6 +176,7 @@ impl Drop for FakeEngine {
 fn answer(end: &HubEnd, release: &AtomicBool, stop: &AtomicBool) {
     let mut ports: BTreeMap<u64, PortEnd> = BTreeMap::new();
     let mut held = Vec::new();
+    let policy = Policy::build(&config()).unwrap();
     while !stop.load(Relaxed) {
         let mut fds = [PollFd::new(end.waker.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, 1000u16).unwrap();
@@ -179,6 +187,11 @@ fn answer(end: &HubEnd, release: &AtomicBool, stop: &AtomicBool) {
                 match plan(question.name.as_bytes()) {
                     Plan::Fail => assert!(port.settle(token, Err(Failure::Engine))),
                     Plan::Hold => held.push((*id, token)),
+                    Plan::Late => {
+                        assert!(port.settle(token, Err(Failure::Late)));
+                        let resolution = resolution(question, policy.limits());
+                        assert!(port.settle(token, Ok(Arc::new(resolution))));
+                    }
                 }
             }
         }
@@ -198,6 +211,8 @@ fn answer(end: &HubEnd, release: &AtomicBool, stop: &AtomicBool) {
 fn plan(name: &[u8]) -> Plan {
     if name[1..].starts_with(b"hold") {
         Plan::Hold
+    } else if name[1..].starts_with(b"late") {
+        Plan::Late
     } else {
         Plan::Fail
     }

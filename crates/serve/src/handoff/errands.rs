@@ -112,10 +112,10 @@ impl Errands {
             let settled = catch_unwind(compile).unwrap_or(Err(Failure::Engine));
             for waiter in waiters {
                 match waiter {
-                    Waiter::Client(ticket) if patience.settle(ticket) => {
+                    Waiter::Client(ticket) => {
+                        patience.settle(ticket);
                         own.lost += u64::from(!deliver(ticket, settled.clone()));
                     }
-                    Waiter::Client(_) => {}
                     Waiter::Refresh => {
                         let is_good = settled.as_ref().is_ok_and(|answer| answer.is_good());
                         refreshes.end(&outcome.question, is_good);
@@ -147,15 +147,10 @@ impl Errands {
 
     /// Ends the engine; those who still wait for an answer.
     pub(super) fn stop(self) -> Vec<Ticket> {
-        let Self {
-            client,
-            mut patience,
-            ..
-        } = self;
-        let waiting = client.stop().into_iter();
+        let waiting = self.client.stop().into_iter();
         waiting
             .filter_map(|waiter| match waiter {
-                Waiter::Client(ticket) => patience.settle(ticket).then_some(ticket),
+                Waiter::Client(ticket) => Some(ticket),
                 Waiter::Refresh => None,
             })
             .collect()

@@ -7,12 +7,13 @@ use sluicegate_answer::Question;
 /// The clients that get an expired answer when they have waited too long for a fresh one (RFC 8767, 5: the client
 /// response timer). `T` names a client.
 ///
+/// The fresh one is returned to them all the same when it comes: where the expired one is gone, they have waited on.
+///
 /// Bounded by those who may wait for the engine at all.
 pub(super) struct Patience<T> {
     /// In the order of asking. All wait equally long but for a change of the configuration.
     order: VecDeque<(Instant, T)>,
-    /// `None`: the client has its expired answer, but the engine has not answered yet.
-    waiting: HashMap<T, Option<Question>>,
+    waiting: HashMap<T, Question>,
 }
 
 impl<T: Copy + Eq + Hash> Patience<T> {
@@ -26,12 +27,12 @@ impl<T: Copy + Eq + Hash> Patience<T> {
     /// Adds a client.
     pub(super) fn insert(&mut self, client: T, question: Question, until: Instant) {
         self.order.push_back((until, client));
-        self.waiting.insert(client, Some(question));
+        self.waiting.insert(client, question);
     }
 
-    /// Takes out a client that is to be answered; `false`: it has been.
-    pub(super) fn settle(&mut self, client: T) -> bool {
-        self.waiting.remove(&client) != Some(None)
+    /// Takes out a client that is answered.
+    pub(super) fn settle(&mut self, client: T) {
+        self.waiting.remove(&client);
     }
 
     /// The next client whose patience has ended, and its question.
@@ -40,7 +41,7 @@ impl<T: Copy + Eq + Hash> Patience<T> {
             && until <= now
         {
             self.order.pop_front();
-            if let Some(question) = self.waiting.get_mut(&client).and_then(Option::take) {
+            if let Some(question) = self.waiting.remove(&client) {
                 return Some((client, question));
             }
         }
@@ -50,7 +51,7 @@ impl<T: Copy + Eq + Hash> Patience<T> {
     /// When the first client's patience ends.
     pub(super) fn next_deadline(&mut self) -> Option<Instant> {
         while let Some((until, client)) = self.order.front() {
-            if matches!(self.waiting.get(client), Some(Some(_))) {
+            if self.waiting.contains_key(client) {
                 return Some(*until);
             }
             self.order.pop_front();
@@ -84,14 +85,13 @@ mod tests {
         let mut patience = Patience::new();
         patience.insert(1, question(b'a'), at(1));
         patience.insert(2, question(b'b'), at(2));
-        assert!(patience.settle(1));
+        patience.settle(1);
         assert_eq!(patience.next_deadline(), Some(at(2)));
         assert_eq!(patience.expire(at(1)), None);
         assert_eq!(patience.expire(at(2)), Some((2, question(b'b'))));
         assert_eq!(patience.expire(at(9)), None);
         assert_eq!(patience.next_deadline(), None);
-        assert!(!patience.settle(2), "it has been answered");
-        assert!(patience.settle(3), "it never had an expired answer");
+        patience.settle(2);
         assert!(patience.waiting.is_empty() && patience.order.is_empty());
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::limits::Limits;
 use crate::decide::{Looked, Moment, Waited};
 use crate::handoff::{Lane, TaskPort};
-use crate::{ANSWER_DEADLINE, Failure, Outcome, PENDING_PER_WORKER, Pending, Shared};
+use crate::{ANSWER_DEADLINE, Failure, Outcome, PENDING_PER_WORKER, Pending, Settled, Shared};
 
 /// The longest message TCP can frame.
 const MAX_MESSAGE_BYTES: usize = u16::MAX as usize;
@@ -36,6 +36,7 @@ pub(super) struct Service {
 
 /// A client of some connection that waits for the engine.
 struct Waiting {
+    peers: Peers,
     query: Box<[u8]>,
     connection: mpsc::Sender<Answered>,
 }
@@ -107,7 +108,7 @@ impl Service {
                 Step::Close
             }
             Verdict::Miss(question) => {
-                if self.park(question, query, connection) {
+                if self.park(peers, question, query, connection) {
                     return Step::Waits;
                 }
                 drop(scratch);
@@ -162,8 +163,11 @@ impl Service {
         let mut waiting = self.waiting.borrow_mut();
         let mut lane = self.lane.borrow_mut();
         while let Some(settled) = lane.settled() {
-            if let Some(client) = waiting.take(settled.token) {
-                client.send(settled.outcome);
+            let Settled { token, outcome } = settled;
+            if !self.goes_on_waiting(waiting.get(token), &outcome)
+                && let Some(client) = waiting.take(token)
+            {
+                client.send(outcome);
             }
         }
         let now = Instant::now();
@@ -172,10 +176,26 @@ impl Service {
         }
     }
 
+    fn goes_on_waiting(&self, client: Option<&Waiting>, outcome: &Outcome) -> bool {
+        let goes_on = |client: &Waiting| {
+            let query = &client.query;
+            Moment::new(&self.shared, &self.counters)
+                .goes_on_waiting(&request(client.peers), Waited { query, outcome })
+        };
+        outcome.is_err() && client.is_some_and(goes_on)
+    }
+
     /// Sends a question to the engine; `false` if there is no room.
-    fn park(&self, question: Question, query: &[u8], connection: &mpsc::Sender<Answered>) -> bool {
+    fn park(
+        &self,
+        peers: Peers,
+        question: Question,
+        query: &[u8],
+        connection: &mpsc::Sender<Answered>,
+    ) -> bool {
         let mut waiting = self.waiting.borrow_mut();
         let client = Waiting {
+            peers,
             query: query.into(),
             connection: connection.clone(),
         };

@@ -105,6 +105,15 @@ fn receive(stream: &mut TcpStream) -> (u16, u8) {
     reply(&message)
 }
 
+#[test]
+fn who_could_be_told_what_has_expired_waits_on_when_it_is_gone() {
+    let fixture = Fixture::new(10, IDLE);
+    let mut client = fixture.connect();
+    client.write_all(&framed(5, "late.example")).unwrap();
+    assert_eq!(receive(&mut client), (5, 0));
+    fixture.end();
+}
+
 /// Whether the server has closed the connection (or closes it within the test's patience).
 fn is_closed(stream: &mut TcpStream) -> bool {
     match stream.read(&mut [0; 1]) {

@@ -11,7 +11,7 @@ use super::send::Reply;
 use super::worker::{Io, UdpWorker, Waiting};
 use super::{Endpoint, LocalAddress};
 use crate::decide::{Moment, Waited};
-use crate::{ANSWER_DEADLINE, Failure, Outcome};
+use crate::{ANSWER_DEADLINE, Failure, Outcome, Settled};
 
 /// What UDP can carry; the limit that matters is the policy's.
 const PATH_LIMIT_BYTES: usize = 65_507;
@@ -97,6 +97,21 @@ impl UdpWorker {
             return self.counters.count(DropReason::HandoffFull.counter());
         }
         self.counters.count(Counter::HandedOff);
+    }
+
+    /// Replies to a client whose waiting has come to its end.
+    pub(super) fn settle(&mut self, settled: &Settled) {
+        let Settled { token, outcome } = settled;
+        let goes_on = |waiting: &Waiting| {
+            let request = request(&waiting.endpoint, waiting.client, waiting.local);
+            let query = &waiting.query;
+            Moment::new(&self.shared, &self.counters)
+                .goes_on_waiting(&request, Waited { query, outcome })
+        };
+        let goes_on = outcome.is_err() && self.waiting.get(*token).is_some_and(goes_on);
+        if !goes_on && let Some(waiting) = self.waiting.take(*token) {
+            self.reply(&waiting, outcome);
+        }
     }
 
     /// Replies to a client that has waited.

@@ -99,6 +99,18 @@ fn wildcard_replies_leave_from_the_address_that_was_asked() {
 }
 
 #[test]
+fn who_could_be_told_what_has_expired_waits_on_when_it_is_gone() {
+    let fixture = Fixture::on(Ipv4Addr::LOCALHOST);
+    assert_eq!(
+        Fixture::ask(fixture.address, &query(3, "late.example")),
+        (3, 0)
+    );
+    let counts = fixture.end();
+    assert_eq!(counts.value(Counter::Resolved), 1);
+    assert_eq!(counts.value(Counter::Failed), 0);
+}
+
+#[test]
 fn every_query_of_a_burst_is_answered_once() {
     let fixture = Fixture::on(Ipv4Addr::LOCALHOST);
     let clients: Vec<_> = (0..8).map(|_| udp_client(fixture.address)).collect();

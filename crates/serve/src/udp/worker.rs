@@ -151,9 +151,7 @@ impl UdpWorker {
             }
         }
         while let Some(settled) = self.port.settled() {
-            if let Some(waiting) = self.waiting.take(settled.token) {
-                self.reply(&waiting, &settled.outcome);
-            }
+            self.settle(&settled);
         }
         if self.shared.is_draining() && self.drain_until.is_none() {
             self.start_draining();

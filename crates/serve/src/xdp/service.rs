@@ -10,7 +10,9 @@ use sluicegate_xsk::{Handler, Queue, QueueError, RxPacket};
 
 use crate::decide::{Moment, Waited};
 use crate::outlook::Outlook;
-use crate::{ANSWER_DEADLINE, Failure, HandoffPort, Outcome, PENDING_PER_WORKER, Pending, Settled};
+use crate::{
+    ANSWER_DEADLINE, Failure, HandoffPort, Outcome, PENDING_PER_WORKER, Pending, Settled, Token,
+};
 
 /// What one worker answers with; the queue it answers on is kept beside it.
 pub(super) struct Service {
@@ -118,11 +120,25 @@ impl Service {
             let Some(Settled { token, outcome }) = self.port.settled() else {
                 return Ok(settled);
             };
-            if let Some(waiting) = self.waiting.take(token) {
+            if !self.goes_on_waiting(moment, token, &outcome)
+                && let Some(waiting) = self.waiting.take(token)
+            {
                 self.reply(moment, queue, &waiting, &outcome)?;
             }
         }
         Ok(SETTLED_PER_TURN)
+    }
+
+    fn goes_on_waiting(&self, moment: &Moment<'_>, token: Token, outcome: &Outcome) -> bool {
+        if outcome.is_ok() {
+            return false;
+        }
+        self.waiting.get(token).is_some_and(|waiting| {
+            let headers = &waiting.headers;
+            let request = self.request(*headers.datagram(), headers.as_bytes());
+            let query = &waiting.query;
+            moment.goes_on_waiting(&request, Waited { query, outcome })
+        })
     }
 
     /// SERVFAIL for those whose patience has ended; how many they were.

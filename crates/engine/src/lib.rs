@@ -40,5 +40,6 @@ pub use ffi::{forget_inherited_files, knows, version};
 pub use options::{EngineOptions, Heartbeat};
 pub use outcome::{Answer, Failure, Outcome, Security};
 pub use question::{NameError, Question};
+pub use relay::RelayCounts;
 pub use sandbox::{Sandbox, SandboxError, Walls};
 pub use wire::Summary;

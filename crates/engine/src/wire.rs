@@ -7,7 +7,7 @@
 //! to the engine     1 question  token:u64 qtype:u16 qclass:u16 name_len:u8 name
 //!                   2 ping      nonce:u64
 //! from the engine   1 answer    token:u64 rcode:u8 security:u8 ratelimited:u8 why_len:u16 wire_len:u32 why wire
-//!                   2 pong      nonce:u64
+//!                   2 pong      nonce:u64 relay:[u64; 5]
 //!                   3 shed      token:u64 reason:u8
 //! control, down     START       version:u16 questions_per_thread:u32 threads:u32 probe_interval_ms:u32
 //!                             keep_anchors:u8, with descriptors: configuration, thread sockets
@@ -15,10 +15,10 @@
 //!                   2 REFUSED   line:u32 message (UTF-8, to the end)
 //! ```
 
-use crate::Security;
+use crate::{RelayCounts, Security};
 
 /// Both ends come from the same build but for a replaced file on disk: the version guards that case.
-pub(crate) const PROTOCOL: u16 = 3;
+pub(crate) const PROTOCOL: u16 = 4;
 /// The largest packet: the largest answer with its reason, or many small records.
 pub(crate) const MAX_PACKET_BYTES: usize = 128 * 1024;
 /// A packet is sent once it is this full; what is added after that still fits, see [`MAX_RECORD_BYTES`].
@@ -57,6 +57,7 @@ pub(crate) enum Reply<'a> {
     },
     Pong {
         nonce: u64,
+        relay: RelayCounts,
     },
     Shed {
         token: u64,
@@ -180,9 +181,10 @@ impl<'a> Reply<'a> {
                 packet.extend(why);
                 packet.extend(wire);
             }
-            Self::Pong { nonce } => {
+            Self::Pong { nonce, relay } => {
                 packet.push(2);
                 packet.extend(nonce.to_le_bytes());
+                packet.extend(relay.numbers().into_iter().flat_map(u64::to_le_bytes));
             }
             Self::Shed { token, reason } => {
                 packet.push(3);
@@ -219,9 +221,17 @@ impl<'a> Reply<'a> {
                     wire,
                 }
             }
-            2 => Self::Pong {
-                nonce: take_u64(packet)?,
-            },
+            2 => {
+                let nonce = take_u64(packet)?;
+                let mut relay = [0; RelayCounts::NUMBERS];
+                for number in &mut relay {
+                    *number = take_u64(packet)?;
+                }
+                Self::Pong {
+                    nonce,
+                    relay: RelayCounts::from_numbers(relay),
+                }
+            }
             3 => {
                 let token = take_u64(packet)?;
                 let reason = match take_u8(packet)? {
@@ -447,7 +457,10 @@ mod tests {
         let wire = vec![3; 65_535];
         let why = vec![b'w'; MAX_WHY_BYTES];
         let replies = [
-            Reply::Pong { nonce: 5 },
+            Reply::Pong {
+                nonce: 5,
+                relay: RelayCounts::from_numbers([1, 2, 3, 4, u64::MAX]),
+            },
             Reply::Shed {
                 token: 9,
                 reason: ShedReason::Full,

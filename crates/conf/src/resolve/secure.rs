@@ -135,6 +135,12 @@ pub(super) fn check(resolver: &mut Resolver<'_>) {
                     "write `{text}@853`, or `{text}#NAME` to have it checked"
                 ));
                 warnings.push(warning);
+            } else if is_address(option) && !has_name(text) {
+                let message = "a server over TLS without a name";
+                let warning = Diagnostic::warning(option.first(), message)
+                    .label("its certificate may be anybody's")
+                    .help(format!("write `{text}#NAME` to have it checked"));
+                warnings.push(warning);
             }
         }
     }
@@ -149,6 +155,12 @@ pub(super) fn check(resolver: &mut Resolver<'_>) {
     for warning in warnings {
         resolver.report(warning);
     }
+}
+
+/// Whether an upstream says whose certificate it must have.
+fn has_name(text: &str) -> bool {
+    text.split_once('#')
+        .is_some_and(|(_, name)| !name.is_empty())
 }
 
 /// Where `tls-upstream` is.

@@ -497,7 +497,7 @@ stub-zone: name: a stub-addr: 192.0.2.2#b",
     fn tls_upstream_is_for_every_zone() {
         let text = "server: ssl-upstream: yes\nforward-zone: name: . forward-addr: ::1@853\nstub-zone: name: a stub-addr: ::2@853";
         let (text, messages) = engine_with(text, &LoadOptions::default());
-        assert_eq!(messages, [""; 0]);
+        assert_eq!(messages, ["a server over TLS without a name"; 2]);
         for part in [
             "#tls-upstream: yes # line 1\n",
             "forward-addr: tls:::1@853 # line 2\n",
@@ -525,6 +525,12 @@ stub-zone: name: a stub-addr: 192.0.2.2#b",
         assert!(
             text.contains("forward-addr: tls:dns.example@853#b") && !text.contains("forward-host")
         );
+        let text = "forward-zone: name: . forward-tls-upstream: yes \
+                    forward-addr: ::1@853#dns.example forward-addr: ::2@853";
+        let (_, unnamed) = engine_with(text, &LoadOptions::default());
+        assert_eq!(unnamed, ["a server over TLS without a name"]);
+        let plain = "forward-zone: name: . forward-addr: ::2@853";
+        assert!(engine_with(plain, &LoadOptions::default()).1.is_empty());
     }
 
     #[test]

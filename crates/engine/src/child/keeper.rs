@@ -139,7 +139,8 @@ fn first_anchors() -> Anchors {
 /// Whether a file can be replaced without privileges, which the engine won't have: tried by a thread that has
 /// dropped them.
 fn can_replace(path: &Path) -> bool {
-    let trial = path.with_extension(format!("{}-trial", std::process::id()));
+    let trial = path.with_extension(format!("{}{TRIAL}", std::process::id()));
+    let path = path.to_owned();
     let attempt = move || {
         let none = CapabilitySets {
             effective: CapabilitySet::empty(),
@@ -147,6 +148,7 @@ fn can_replace(path: &Path) -> bool {
             inheritable: CapabilitySet::empty(),
         };
         set_capabilities(None, none).map_err(io::Error::from)?;
+        remove_leftovers(&path);
         let written = std::fs::File::create_new(&trial).and_then(|mut file| file.write_all(b";\n"));
         let _ = std::fs::remove_file(&trial);
         written
@@ -154,6 +156,46 @@ fn can_replace(path: &Path) -> bool {
     let thread = std::thread::Builder::new().spawn(attempt);
     thread.is_ok_and(|thread| thread.join().is_ok_and(|written| written.is_ok()))
 }
+
+/// Removes what processes left beside the file that were killed in the middle of a trial, or while libunbound wrote it
+/// anew: it writes to `FILE.PID-THREAD-ADDRESS` first.
+fn remove_leftovers(path: &Path) {
+    let (Some(folder), Some(name), Some(stem)) =
+        (path.parent(), path.file_name(), path.file_stem())
+    else {
+        return;
+    };
+    let (name, stem) = (name.to_string_lossy(), stem.to_string_lossy());
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        let found = found.to_string_lossy();
+        let pid = process_in(&found, &stem, TRIAL).or_else(|| process_in(&found, &name, "-"));
+        let is_over = |pid: u32| {
+            pid == std::process::id() || !Path::new("/proc").join(pid.to_string()).exists()
+        };
+        if pid.is_some_and(is_over) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The process in a name `START.PID` with `end` behind it: `-trial`, and nothing more; or `-` and libunbound's numbers.
+fn process_in(name: &str, start: &str, end: &str) -> Option<u32> {
+    let rest = name.strip_prefix(start)?.strip_prefix('.')?;
+    let digits = rest.find(|letter: char| !letter.is_ascii_digit())?;
+    let (pid, rest) = rest.split_at(digits);
+    let behind = rest.strip_prefix(end)?;
+    let is_number = |letter: char| letter.is_ascii_hexdigit() || letter == '-';
+    let fits = if end == TRIAL {
+        behind.is_empty()
+    } else {
+        behind.contains('-') && behind.chars().all(is_number)
+    };
+    pid.parse().ok().filter(|_| fits)
+}
+
+/// The end of a trial's name.
+const TRIAL: &str = "-trial";
 
 #[cfg(test)]
 mod tests {
@@ -208,6 +250,41 @@ mod tests {
             1,
             "no trial is left"
         );
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_removed_and_nothing_else() {
+        let folder = Folder::new("left");
+        let dead = {
+            let mut child = std::process::Command::new("true").spawn().unwrap();
+            child.wait().unwrap();
+            child.id()
+        };
+        let (own, living) = (std::process::id(), 1);
+        let gone = [
+            format!("root.{dead}-trial"),
+            format!("root.{own}-trial"),
+            format!("root.key.{dead}-0-55d0aa11"),
+        ];
+        let kept = [
+            "root.key".to_owned(),
+            format!("root.{living}-trial"),
+            format!("root.key.{living}-0-55d0aa11"),
+            format!("root.key.{dead}-backup"),
+            format!("root.key.{dead}"),
+            format!("other.{dead}-trial"),
+        ];
+        for name in gone.iter().chain(&kept) {
+            std::fs::write(folder.0.join(name), ROOT_ANCHORS[0]).unwrap();
+        }
+        let texts = Texts::of(&folder.text(), KeepAnchors::Yes);
+        assert_eq!(texts.folders, std::slice::from_ref(&folder.0));
+        for name in gone {
+            assert!(!folder.0.join(&name).exists(), "{name}");
+        }
+        for name in kept {
+            assert!(folder.0.join(&name).exists(), "{name}");
+        }
     }
 
     #[test]

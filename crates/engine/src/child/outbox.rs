@@ -88,6 +88,7 @@ fn send(socket: &OwnedFd, packet: &[u8]) -> rustix::io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::ShedReason;
     use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
 
     fn pair() -> (OwnedFd, OwnedFd) {
@@ -100,12 +101,17 @@ mod tests {
         .unwrap()
     }
 
+    fn shed(token: u64) -> Reply<'static> {
+        let reason = ShedReason::Full;
+        Reply::Shed { token, reason }
+    }
+
     #[test]
     fn a_burst_goes_in_few_packets_in_order() {
         let (ours, theirs) = pair();
         let mut outbox = Outbox::default();
-        for nonce in 0..5000 {
-            outbox.push(&Reply::Pong { nonce });
+        for token in 0..5000 {
+            outbox.push(&shed(token));
         }
         let mut buffer = vec![0; 128 * 1024];
         let (mut packets, mut expected) = (0, 0);
@@ -118,11 +124,11 @@ mod tests {
             packets += 1;
             let mut rest = &buffer[..length];
             while let Some(reply) = Reply::read(&mut rest).unwrap() {
-                assert_eq!(reply, Reply::Pong { nonce: expected });
+                assert_eq!(reply, shed(expected));
                 expected += 1;
             }
         }
-        assert_eq!(packets, 2, "45,000 bytes in packets of 32 KiB");
+        assert_eq!(packets, 2, "50,000 bytes in packets of 32 KiB");
     }
 
     #[test]

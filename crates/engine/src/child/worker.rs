@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 
+use crate::RelayCounts;
 use crate::ffi::Context;
 use crate::question::write_name_text;
 use crate::wire::{Garbled, MAX_PACKET_BYTES, Reply, Request, ShedReason};
@@ -173,11 +174,10 @@ impl Worker {
                             .push(&Reply::Shed { token, reason });
                     }
                 }
-                Request::Ping { nonce } => self
-                    .context
-                    .outbox()
-                    .borrow_mut()
-                    .push(&Reply::Pong { nonce }),
+                Request::Ping { nonce } => self.context.outbox().borrow_mut().push(&Reply::Pong {
+                    nonce,
+                    relay: RelayCounts::of_process(),
+                }),
             }
         }
         Ok(())

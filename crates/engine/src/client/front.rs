@@ -14,7 +14,7 @@ use super::table::{Asked, Bound, Errand, Limits, Purpose, Table};
 use super::timer::Timer;
 use crate::spread::{Spread, contexts};
 use crate::wire::MAX_PACKET_BYTES;
-use crate::{EngineOptions, Question, Summary};
+use crate::{EngineOptions, Question, RelayCounts, Summary};
 
 /// The parent's side of the engine: starts it, asks it, keeps it alive. `W` is whatever the caller wants
 /// back with an answer.
@@ -92,6 +92,8 @@ pub struct Stats {
     pub resent: u64,
     /// Engines lost and started again.
     pub restarts: u64,
+    /// What the engines' relays to upstreams over TLS have counted, as of the last heartbeat.
+    pub relay: RelayCounts,
     /// Questions in flight now.
     pub questions: usize,
     /// Waiters now.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
+use tracing::Level;
 
 /// The reading end of the engine's standard error. The engine's end does not block: when nobody reads, lines
 /// are lost, not time.
@@ -82,16 +83,28 @@ impl AsFd for LogPipe {
     }
 }
 
-/// Logs one of libunbound's lines at the level it names.
-pub(super) fn emit(text: &str) {
-    match text.split_once(": ").map(|(level, _)| level) {
-        Some("error" | "fatal error") => {
-            tracing::error!(target: "sluicegate_engine::libunbound", "{text}");
-        }
-        Some("warning") => tracing::warn!(target: "sluicegate_engine::libunbound", "{text}"),
-        Some("debug") => tracing::debug!(target: "sluicegate_engine::libunbound", "{text}"),
-        _ => tracing::info!(target: "sluicegate_engine::libunbound", "{text}"),
+/// Logs one of libunbound's lines at the level it names, which the log says itself.
+pub(super) fn emit(line: &str) {
+    const TARGET: &str = "sluicegate_engine::libunbound";
+    match levelled(line) {
+        (Level::ERROR, text) => tracing::error!(target: TARGET, "{text}"),
+        (Level::WARN, text) => tracing::warn!(target: TARGET, "{text}"),
+        (Level::INFO, text) => tracing::info!(target: TARGET, "{text}"),
+        (_, text) => tracing::debug!(target: TARGET, "{text}"),
     }
+}
+
+/// A line's level, and what it says behind that.
+fn levelled(line: &str) -> (Level, &str) {
+    let (word, text) = line.split_once(": ").unwrap_or(("", line));
+    let level = match word {
+        "error" | "fatal error" => Level::ERROR,
+        "warning" => Level::WARN,
+        "notice" | "info" => Level::INFO,
+        "debug" => Level::DEBUG,
+        _ => return (Level::INFO, line),
+    };
+    (level, text)
 }
 
 /// libunbound's log line without its own time stamp and name: `[1700000000] libunbound[123:0] error: text`.
@@ -127,6 +140,24 @@ mod tests {
         );
         assert_eq!(strip_prefix("[odd"), "[odd");
         assert_eq!(strip_prefix(""), "");
+    }
+
+    #[test]
+    fn a_level_is_not_said_twice() {
+        for (line, level, text) in [
+            ("warning: no luck: none", Level::WARN, "no luck: none"),
+            ("fatal error: bad", Level::ERROR, "bad"),
+            ("notice: init module 0", Level::INFO, "init module 0"),
+            (
+                "example.com. A IN: bogus",
+                Level::INFO,
+                "example.com. A IN: bogus",
+            ),
+            ("debug: x", Level::DEBUG, "x"),
+            ("", Level::INFO, ""),
+        ] {
+            assert_eq!(levelled(line), (level, text));
+        }
     }
 
     #[test]

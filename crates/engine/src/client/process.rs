@@ -21,7 +21,7 @@ use super::log::LogPipe;
 use super::table::Token;
 use crate::spread::contexts;
 use crate::wire::{KeepAnchors, MAX_PACKET_BYTES, Request, Start, Verdict};
-use crate::{EngineOptions, Question, Summary};
+use crate::{EngineOptions, Question, RelayCounts, Summary};
 
 /// Why an engine could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,8 @@ pub(super) enum Part {
 pub(super) struct Process {
     pub(super) id: u32,
     pub(super) log: LogPipe,
+    /// What its relay had counted when it last said so.
+    pub(super) relay: RelayCounts,
     body: Body,
     control: OwnedFd,
     links: Vec<Link>,
@@ -143,6 +145,7 @@ impl Process {
         Ok(Self {
             id,
             log: LogPipe::new(log),
+            relay: RelayCounts::default(),
             body: Body {
                 id,
                 child,

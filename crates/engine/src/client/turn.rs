@@ -10,6 +10,7 @@ use super::log;
 use super::process::{Part, epoll_source};
 use super::supervise::Loss;
 use super::table::Token;
+use crate::RelayCounts;
 use crate::outcome::{Answer, Failure, Outcome, Security};
 use crate::spread::contexts;
 use crate::wire::{Garbled, Reply, ShedReason};
@@ -151,10 +152,21 @@ impl<W> Client<W> {
                 return Ok(());
             };
             while let Some(reply) = Reply::read(&mut packet)? {
+                if let Reply::Pong { relay, .. } = reply {
+                    self.take_counts(id, relay);
+                }
                 self.take_reply(&reply, on_answer);
             }
         }
         Ok(())
+    }
+
+    /// An engine has said what its relay has counted so far.
+    fn take_counts(&mut self, id: u32, relay: RelayCounts) {
+        if let Some(process) = self.engines.find(id) {
+            let earlier = std::mem::replace(&mut process.relay, relay);
+            self.stats.relay.add_since(relay, earlier);
+        }
     }
 
     fn take_reply(&mut self, reply: &Reply<'_>, on_answer: &mut impl FnMut(&Outcome, Vec<W>)) {

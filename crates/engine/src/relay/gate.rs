@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
+use super::count::{Event, count};
 use super::frame::{id, push_message, read_message, servfail, set_id};
 use super::pad::pad;
 use super::upstream::Upstream;
@@ -104,6 +105,7 @@ async fn read_queries(
 ) {
     let mut reader = BufReader::new(reader);
     while let Ok(mut message) = read_message(&mut reader).await {
+        count(Event::Query);
         pad(&mut message, upstream.padding_bytes);
         let Ok(place) = Arc::clone(&upstream.places).acquire_owned().await else {
             return;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::count::{Event, count};
 use super::gate::Query;
 use super::plan::{Place, Settings, Target};
 use super::session::{Ended, Session};
@@ -109,12 +110,17 @@ impl Upstream {
     /// A session is open.
     pub(super) fn opened(&self, resumed: bool) {
         self.opened.set(self.opened.get().wrapping_add(1));
+        count(Event::Connection);
+        if resumed {
+            count(Event::Resumption);
+        }
         let (number, how) = (self.opened.get(), if resumed { ", resumed" } else { "" });
         self.log("debug", &format!("connection {number} is open{how}"));
     }
 
     /// An answer has come.
     pub(super) fn answered(&self) {
+        count(Event::Answer);
         let trouble = std::mem::take(&mut *self.trouble.borrow_mut());
         if trouble.logged.is_some() {
             self.log("info", "answers again");
@@ -207,6 +213,7 @@ impl Upstream {
 
     /// Counts a failure: the next attempt has to wait, and the reason is logged, if it is news.
     fn fail(&self, why: &str) {
+        count(Event::Failure);
         let mut trouble = self.trouble.borrow_mut();
         let now = Instant::now();
         let pause = FIRST_PAUSE.saturating_mul(1 << trouble.failures.min(10));

@@ -12,6 +12,7 @@ mod answers;
 mod deaths;
 mod flow;
 mod load;
+mod old_kernel;
 mod rig;
 mod signed;
 mod speed;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some(rig::AS_ENGINE) => return sluicegate_engine::child_main(),
         Some(deaths::AS_PARENT) => deaths::parent_to_be_killed(),
+        Some(old_kernel::ON_OLD_KERNEL) => old_kernel::server_on_old_kernel(),
         Some(walls::AS_PRISONER) => walls::prisoner_main(),
         _ => {}
     }
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         deaths::trials(),
         flow::trials(),
         load::trials(),
+        old_kernel::trials(),
         signed::trials(),
         speed::trials(),
         walls::trials(),

@@ -62,6 +62,7 @@ impl StatSource for HubStatus {
             failed,
             resent,
             restarts,
+            relay,
             ..
         } = values.stats;
         let rows = [
@@ -88,6 +89,11 @@ impl StatSource for HubStatus {
             ("refresh.fresh", values.own.refresh.fresh),
             ("refresh.spared", values.own.refresh.spared),
             ("refresh.shed", values.own.refresh.shed),
+            ("tls.queries", relay.queries),
+            ("tls.answered", relay.answered),
+            ("tls.connections", relay.connections),
+            ("tls.resumed", relay.resumed),
+            ("tls.failures", relay.failures),
             ("questions", values.stats.questions as u64),
             ("waiting", values.stats.waiting as u64),
         ];

@@ -69,11 +69,12 @@ impl Processors {
     }
 }
 
-/// Resident memory of a process and its children, in bytes.
+/// Memory of a process and its children, in bytes: what is resident, and of pages that several processes share, each
+/// one's part (`Pss` in `proc_pid_smaps_rollup(5)`).
 pub(crate) fn resident_bytes(process: i32) -> u64 {
     let own = |process: i32| -> Option<u64> {
-        let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
     tree(process).into_iter().filter_map(own).sum::<u64>() * 1024

@@ -106,7 +106,7 @@ pub(crate) enum Figure {
     MeanUs,
     /// Of 100 parts of one processor's time so many are the server's.
     ServerPercent,
-    /// Resident memory of the server's processes, in MiB.
+    /// Memory of the server's processes, in MiB: what is resident, and each one's part of pages that are shared.
     MemoryMib,
 }
 

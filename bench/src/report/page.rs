@@ -24,7 +24,8 @@ then the servers are measured in turn, round by round. Shown is the median of th
   limits, not servers.
 - Misses are resolved in a small Internet of Knot DNS servers on the generator's processor: a signed root, a signed top
   level, and below it a zone of 75,000 names. dnsperf asks for 20,000 of them, each once and at most 100 at a time. CPU and
-  memory are of the server's processes, Sluicegate's engine included.
+  memory are of the server's processes, Sluicegate's engine included. Of memory that processes share (libraries,
+  Sluicegate's own program in its two processes) each one's part is counted (PSS).
 
 On veth the kernel copies frames, and client and server share one machine: the numbers compare servers with each other;
 they say little of what a network card would give.

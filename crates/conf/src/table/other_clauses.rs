@@ -194,7 +194,7 @@ pub(super) const ROWS: &[Keyword] = &[
             min: 64,
             max: 1 << 24,
         }],
-        "8192",
+        "4096",
     )
     .within(&[Xdp]),
     honoured("rx-ring", &[PowerOfTwo], "2048").within(&[Xdp]),

@@ -114,6 +114,7 @@ impl Control {
                 text: "old",
             }),
             keepalive: None,
+            nsid: None,
         }
     }
 }

@@ -265,6 +265,7 @@ fn check_refusal(msg: &[u8], query: &Query) {
             text: "keep out",
         }),
         keepalive: None,
+        nsid: None,
     };
     let mut buf = msg.to_vec();
     buf.extend([0xa5; 64]);

@@ -230,6 +230,7 @@ const RENDERING: RenderOptions<'static> = RenderOptions {
     recursion_available: true,
     ede: None,
     keepalive: None,
+    nsid: None,
 };
 
 #[cfg(test)]

@@ -202,7 +202,7 @@ impl<'a> Exchange<'a> {
 
     /// How a reply to this client is made, from an answer of this age.
     #[inline]
-    pub(crate) fn render_options(&self, query: &Query, age_secs: u32) -> RenderOptions<'static> {
+    pub(crate) fn render_options(&self, query: &Query, age_secs: u32) -> RenderOptions<'_> {
         let limits = &self.context.policy.limits;
         limits.render_options(query, self.request, age_secs)
     }
@@ -411,5 +411,5 @@ const RCODE: u8 = 0x0f;
 const POINTER: u16 = 0xc000;
 /// A redirect made the name too long (RFC 6672, 2.2).
 const YXDOMAIN: u16 = 6;
-/// Our largest OPT record: 11 bytes, an extended error with its text, a keep-alive.
-const MAX_OPT_BYTES: usize = 160;
+/// Our largest OPT record: 11 bytes, an extended error with its text, a keep-alive, an identifier.
+const MAX_OPT_BYTES: usize = 292;

@@ -6,13 +6,15 @@ use sluicegate_dns::{CompileOptions, Ede, Query, RenderOptions};
 use crate::{Now, Request, Transport};
 
 /// The limits that a configuration sets to messages and to what is stored.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     edns_buffer_bytes: u16,
     max_udp_bytes: usize,
     pub(crate) deny_any: bool,
     /// What TCP clients are told of their idle time-out, in units of 100 ms.
     keepalive: Option<u16>,
+    /// `nsid`.
+    nsid: Option<Box<[u8]>>,
     min_ttl_secs: u32,
     max_ttl_secs: u32,
     min_negative_ttl_secs: u32,
@@ -35,6 +37,7 @@ impl Limits {
             max_udp_bytes: usize::from(config.message.max_udp_bytes),
             deny_any: config.message.deny_any,
             keepalive: config.message.edns_tcp_keepalive.then_some(keepalive),
+            nsid: config.chaos.nsid.as_deref().map(Box::from),
             min_ttl_secs: config.cache.min_ttl_secs,
             max_ttl_secs: config.cache.max_ttl_secs,
             min_negative_ttl_secs: config.cache.min_negative_ttl_secs,
@@ -142,7 +145,7 @@ impl Limits {
         query: &Query,
         request: &Request,
         age_secs: u32,
-    ) -> RenderOptions<'static> {
+    ) -> RenderOptions<'_> {
         let (ours, keepalive) = match request.transport {
             Transport::Udp => (query.udp_limit(self.max_udp_bytes), None),
             Transport::Tcp => {
@@ -157,6 +160,10 @@ impl Limits {
             recursion_available: true,
             ede: None,
             keepalive,
+            nsid: self
+                .nsid
+                .as_deref()
+                .filter(|_| query.edns.is_some_and(|edns| edns.nsid)),
         }
     }
 

@@ -583,3 +583,38 @@ fn with_ede_yes_refusals_have_a_reason() {
         assert_eq!(server.ask(&old).reply().len(), 12);
     }
 }
+
+/// A message of `client` that also asks for the server's identifier.
+fn asking_for_nsid(client: &Client) -> Vec<u8> {
+    let mut message = client.msg();
+    let length = message.len() - 2;
+    message[length..].copy_from_slice(&[0, 4]);
+    message.extend([0, 3, 0, 0]);
+    message
+}
+
+#[test]
+fn who_asks_for_the_server_s_identifier_gets_it() {
+    let server = Server::new("nsid: 0a0b0c");
+    let client = Client {
+        edns: Some((1232, false)),
+        ..Client::new("www.nsid.lab", rtype::A)
+    };
+    let wire = Message::reply("www.nsid.lab", rtype::A)
+        .answer(record(b"\xc0\x0c", rtype::A, 3600, &[192, 0, 2, 1]))
+        .build();
+    let plain = server.ask_and_find(&client, &insecure(&wire));
+    let asked = asking_for_nsid(&client);
+    // Again and again, so that it is no matter what is remembered of the query.
+    for _ in 0..3 {
+        let mut expected = plain.clone();
+        let length = expected.len() - 2;
+        expected[length..].copy_from_slice(&[0, 7]);
+        expected.extend([0, 3, 0, 3, 0x0a, 0x0b, 0x0c]);
+        assert_eq!(server.ask_raw(&asked).reply(), expected);
+        assert_eq!(server.ask(&client).reply(), plain);
+    }
+    let silent = Server::new("");
+    silent.ask_and_find(&client, &insecure(&wire));
+    assert_eq!(silent.ask_raw(&asked).reply(), plain);
+}

@@ -40,7 +40,7 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Limits of messages.
     pub message: MessageConfig,
-    /// What CHAOS queries are told.
+    /// What clients are told of the server itself, by CHAOS queries and by NSID.
     pub chaos: ChaosConfig,
     /// TCP service.
     pub tcp: TcpConfig,
@@ -207,6 +207,8 @@ pub struct ChaosConfig {
     pub version: Option<String>,
     /// `hide-trustanchor`.
     pub hide_trustanchor: bool,
+    /// `nsid` (RFC 5001): what it says in octets; `None`: nothing is told.
+    pub nsid: Option<Vec<u8>>,
 }
 
 /// TCP service.
@@ -251,7 +253,7 @@ pub struct XdpConfig {
     pub mode: XdpMode,
     /// `queues`: serve only the first N queues; `None`: all.
     pub queues: Option<u32>,
-    /// `frames`: UMEM frames for each queue; default 8192.
+    /// `frames`: UMEM frames for each queue; default 4096.
     pub frames: u32,
     /// `rx-ring`, `tx-ring`: entries; power of two; default 2048.
     pub rx_ring: u32,

@@ -135,7 +135,7 @@ error: `port` is no keyword
 #[test]
 fn errors_come_first_then_warnings_then_notes() {
     assert_rendered(
-        "server:\n  so-reuseport: yes\n  nsid: ascii_x\n  port: 53x\n  max-global-quota: 200\n  bogus: 1\n",
+        "server:\n  so-reuseport: yes\n  tcp-mss: 1200\n  port: 53x\n  max-global-quota: 200\n  bogus: 1\n",
         "
 error: unknown keyword `bogus:`
  --> x.conf:6:3
@@ -143,11 +143,11 @@ error: unknown keyword `bogus:`
 6 |   bogus: 1
   |   ^^^^^
 
-warning: `nsid:` has no effect yet
+warning: `tcp-mss:` has no effect yet
  --> x.conf:3:3
   |
-3 |   nsid: ascii_x
-  |   ^^^^ NSID is not answered yet
+3 |   tcp-mss: 1200
+  |   ^^^^^^^ the kernel's default stays
 
 warning: `53x` is not wholly understood
  --> x.conf:4:9

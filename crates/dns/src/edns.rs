@@ -42,6 +42,7 @@ const OPTION_EDE: u16 = 15;
 /// Root name, type, class, TTL and length of an OPT record.
 const OPT_BYTES: usize = 11;
 const MAX_EDE_TEXT_BYTES: usize = 128;
+const MAX_NSID_BYTES: usize = 128;
 const SMALLEST_UDP_SIZE: u16 = 512;
 const DNSSEC_OK: u16 = 0x8000;
 
@@ -135,6 +136,8 @@ pub(crate) struct OptReply<'a> {
     pub(crate) ede: Option<Ede<'a>>,
     /// Time-out to announce, in units of 100 ms (RFC 7828).
     pub(crate) keepalive: Option<u16>,
+    /// The server's identifier (RFC 5001).
+    pub(crate) nsid: Option<&'a [u8]>,
 }
 
 impl OptReply<'_> {
@@ -143,10 +146,16 @@ impl OptReply<'_> {
         &text.as_bytes()[..text.floor_char_boundary(MAX_EDE_TEXT_BYTES)]
     }
 
+    fn nsid(&self) -> &[u8] {
+        let nsid = self.nsid.unwrap_or_default();
+        &nsid[..nsid.len().min(MAX_NSID_BYTES)]
+    }
+
     /// How long the record will be, in octets.
     pub(crate) fn len(&self) -> usize {
         let ede = self.ede.map_or(0, |_| 6 + self.ede_text().len());
-        OPT_BYTES + ede + self.keepalive.map_or(0, |_| 6)
+        let nsid = self.nsid.map_or(0, |_| 4 + self.nsid().len());
+        OPT_BYTES + ede + self.keepalive.map_or(0, |_| 6) + nsid
     }
 
     /// Writes the record to the start of `buf`, which is at least [`OptReply::len`] long.
@@ -182,6 +191,12 @@ impl OptReply<'_> {
         }
         if let Some(units) = self.keepalive {
             put(OPTION_KEEPALIVE, units, &[]);
+        }
+        if self.nsid.is_some() {
+            let len = self.nsid().len();
+            let head = [OPTION_NSID.to_be_bytes(), (len as u16).to_be_bytes()];
+            buf[at..at + 4].copy_from_slice(head.as_flattened());
+            buf[at + 4..at + 4 + len].copy_from_slice(self.nsid());
         }
     }
 }
@@ -263,14 +278,16 @@ mod tests {
                 text: &text,
             }),
             keepalive: Some(300),
+            nsid: Some(&[7; 200]),
             ..OptReply::default()
         };
         let mut buf = vec![0xaa; 400];
         reply.write(&mut buf);
         let options = usize::from(u16::from_be_bytes([buf[9], buf[10]]));
         assert_eq!(OPT_BYTES + options, reply.len());
-        assert!(reply.len() <= OPT_BYTES + 6 + 128 + 6);
+        assert!(reply.len() <= OPT_BYTES + 6 + 128 + 6 + 4 + 128);
         assert!(buf[reply.len()..].iter().all(|octet| *octet == 0xaa));
-        assert!(Edns::parse(&buf).unwrap().keepalive);
+        let read = Edns::parse(&buf).unwrap();
+        assert!(read.keepalive && read.nsid);
     }
 }

@@ -23,6 +23,8 @@ pub struct RenderOptions<'a> {
     pub ede: Option<Ede<'a>>,
     /// The idle time-out to tell a TCP client, in units of 100 ms (RFC 7828).
     pub keepalive: Option<u16>,
+    /// The server's identifier, for a client that asks for it (RFC 5001); cut to 128 octets.
+    pub nsid: Option<&'a [u8]>,
 }
 
 /// A reply in its buffer.
@@ -149,6 +151,7 @@ fn opt_reply<'a>(query: &Query, rcode: u16, options: &RenderOptions<'a>) -> Opti
         dnssec_ok: edns.dnssec_ok,
         ede: options.ede,
         keepalive: options.keepalive,
+        nsid: options.nsid,
     })
 }
 

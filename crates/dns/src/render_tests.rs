@@ -13,6 +13,7 @@ const OPTIONS: RenderOptions<'static> = RenderOptions {
     recursion_available: true,
     ede: None,
     keepalive: None,
+    nsid: None,
 };
 const QUESTION: &[u8] = b"\x03wWw\x07eXample\0\0\x01\0\x01";
 

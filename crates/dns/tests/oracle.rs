@@ -183,6 +183,7 @@ fn reply(msg: &[u8], question: &[u8]) -> Vec<u8> {
         recursion_available: true,
         ede: None,
         keepalive: None,
+        nsid: None,
     };
     let stored = Stored::new(&stored).expect("what compile wrote");
     let rendered = render(stored, &query, &mut buf, &options);

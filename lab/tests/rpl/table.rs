@@ -29,7 +29,6 @@ pub(crate) const DIFFERENT: &[(&str, &str)] = &[
         "chaos_trustanchor.rpl",
         "trustanchor.unbound isn't answered",
     ),
-    ("nsid_hex.rpl", "nsid isn't built yet"),
     ("edns_keepalive.rpl", KEEPALIVE),
     ("local_acl_override.rpl", LOCAL),
     ("local_acl_taglist_action.rpl", LOCAL),

@@ -111,6 +111,7 @@ fn answers(name: &str, text: &str, config: &mut Config) -> bool {
         "hide-identity" => set_bool(text, &mut chaos.hide_identity),
         "hide-version" => set_bool(text, &mut chaos.hide_version),
         "hide-trustanchor" => set_bool(text, &mut chaos.hide_trustanchor),
+        "nsid" => chaos.nsid = nsid(text),
         "incoming-num-tcp" => set_number(
             text,
             0..=i64::from(u32::MAX),
@@ -209,6 +210,19 @@ fn xdp(resolver: &Resolver<'_>, option: &OptionNode, config: &mut Config) -> boo
         _ => return false,
     }
     true
+}
+
+/// `ascii_` and a text, or hexadecimal digits in pairs, which was checked before; nothing of an empty one.
+fn nsid(text: &str) -> Option<Vec<u8>> {
+    let octets = match text.strip_prefix("ascii_") {
+        Some(text) => text.as_bytes().to_vec(),
+        None => text
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok())
+            .collect::<Option<_>>()?,
+    };
+    (!octets.is_empty()).then_some(octets)
 }
 
 fn set_bool(text: &str, target: &mut bool) {

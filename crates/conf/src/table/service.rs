@@ -235,7 +235,7 @@ pub(super) const ROWS: &[Keyword] = &[
     honoured("hide-identity", &[Bool], "no"),
     honoured("hide-version", &[Bool], "no"),
     honoured("hide-trustanchor", &[Bool], "no"),
-    later("nsid", &[Nsid], ("", ""), "NSID is not answered yet"),
+    honoured("nsid", &[Nsid], ""),
     honoured("ede", &[Bool], "").since(16, 0),
     honoured("ede-serve-expired", &[Bool], "").since(16, 0),
     shared("rrset-roundrobin", &[Bool], "yes"),

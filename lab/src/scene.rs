@@ -128,6 +128,17 @@ impl Scene {
         SecureUpstream::start(&self.behind, "198.51.100.55:853".parse()?, identity)
     }
 
+    /// The same on an IPv6 address.
+    pub fn secure_upstream_v6(&self, identity: Identity) -> Result<SecureUpstream> {
+        let end = |netns, name: &str| VethEnd {
+            netns,
+            name: name.to_owned(),
+        };
+        end(&self.server, "eth1").add_address("2001:db8:53::1/64")?;
+        end(&self.behind, "eth0").add_address("2001:db8:53::55/64")?;
+        SecureUpstream::start(&self.behind, "[2001:db8:53::55]:853".parse()?, identity)
+    }
+
     /// A configuration: both addresses of the link and loopback, the link's clients allowed, everything forwarded to
     /// the upstream; then `more`, which begins inside the `server:` clause.
     pub fn config(&self, more: &str) -> String {

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use sluicegate_lab::harness::suite;
 use sluicegate_lab::needs;
-use sluicegate_lab::scene::{PATIENCE, Path, SERVER_V4, Scene};
+use sluicegate_lab::scene::{PATIENCE, Path, SERVER_V4, SERVER_V6, Scene};
 use sluicegate_lab::server::{Server, server};
 use sluicegate_lab::upstream::{Authority, SecureKnobs, SecureUpstream, Upstream};
-use sluicegate_lab::wire::{Message, query, rcode, rtype};
+use sluicegate_lab::wire::{Message, ask_udp, query, rcode, rtype};
 
 fn main() -> ExitCode {
     suite("upstream_tls")
@@ -69,18 +69,33 @@ fn main() -> ExitCode {
             needs![Root, Netns],
             tls_upstream_lets_nothing_out_in_clear,
         )
+        .test(
+            "a_reload_loses_no_question",
+            needs![Root, Netns],
+            a_reload_loses_no_question,
+        )
+        .test(
+            "without_ip4_the_relay_works_too",
+            needs![Root, Netns],
+            without_ip4_the_relay_works_too,
+        )
         .run()
 }
 
 /// The name in the upstream's certificate.
 const NAME: &str = "dns.lab.example";
 
+/// How long a client waits: longer than the server.
+const ASK_LIMIT: Duration = Duration::from_secs(12);
+/// How long a new engine may take, and the old one to end.
+const RELOAD_LIMIT: Duration = Duration::from_secs(20);
+
 /// A server that forwards over TLS.
 struct Site {
     server: Server,
     upstream: SecureUpstream,
     scene: Scene,
-    _bundle: TempFile,
+    bundle: TempFile,
 }
 
 impl Site {
@@ -89,11 +104,7 @@ impl Site {
         let scene = Scene::new(1)?;
         let upstream = scene.secure_upstream(authority.identity(NAME)?)?;
         let file = TempFile::new(bundle.map_or("", Authority::pem))?;
-        let zone = format!(
-            "forward-zone:\n  name: \".\"\n  forward-tls-upstream: yes\n  forward-addr: {}@{}{name}",
-            upstream.address().ip(),
-            upstream.address().port()
-        );
+        let zone = zone(&upstream, name);
         let more = match bundle {
             Some(_) => format!("  tls-cert-bundle: \"{}\"", file.path.display()),
             None => String::new(),
@@ -103,7 +114,7 @@ impl Site {
             server,
             upstream,
             scene,
-            _bundle: file,
+            bundle: file,
         })
     }
 
@@ -140,8 +151,21 @@ impl Site {
             self.upstream.counts().queries == 0,
             "it was asked all the same"
         );
-        Ok(())
+        self.server.wait_for_stats(PATIENCE, |stats| {
+            stats.get("engine.tls.failures") > Some(&0)
+                && stats.get("engine.tls.answered") == Some(&0)
+        })
     }
+}
+
+/// The zone that forwards everything to an upstream.
+fn zone(upstream: &SecureUpstream, name: &str) -> String {
+    let address = upstream.address();
+    format!(
+        "forward-zone:\n  name: \".\"\n  forward-tls-upstream: yes\n  forward-addr: {}@{}{name}",
+        address.ip(),
+        address.port()
+    )
 }
 
 fn start(scene: &Scene, zones: &str, more: &str) -> Result<Server> {
@@ -151,8 +175,7 @@ fn start(scene: &Scene, zones: &str, more: &str) -> Result<Server> {
 }
 
 fn ask(scene: &Scene, name: &str) -> Result<Message> {
-    let limit = Duration::from_secs(12);
-    let answer = scene.ask(Path::Udp, &query(name, rtype::A).build(), limit)?;
+    let answer = scene.ask(Path::Udp, &query(name, rtype::A).build(), ASK_LIMIT)?;
     Message::parse(&answer.with_context(|| format!("no answer on {name}"))?)
 }
 
@@ -187,6 +210,13 @@ fn the_right_name_is_answered() -> Result<()> {
         "{counts:?}"
     );
     ensure!(counts.queries > 0 && counts.unpadded == 0, "{counts:?}");
+    site.server.wait_for_stats(PATIENCE, |stats| {
+        let count = |name: &str| stats.get(&format!("engine.tls.{name}")).copied();
+        count("connections") == Some(1)
+            && count("failures") == Some(0)
+            && count("queries") == Some(site.upstream.counts().queries)
+            && count("answered") == count("queries")
+    })?;
     let warnings = site.server.process().lines_with("WARN");
     ensure!(
         !warnings.iter().any(|line| line.contains("TLS")),
@@ -396,5 +426,77 @@ fn tls_upstream_lets_nothing_out_in_clear() -> Result<()> {
         scene.upstream.counts()
     );
     running.wait_for_line("no zone for all that is to be asked over TLS", PATIENCE)?;
+    Ok(())
+}
+
+/// The old engine answers what it was asked, the new one has the new options.
+fn a_reload_loses_no_question() -> Result<()> {
+    let site = Site::good()?;
+    site.expect_answer("before.upstream.example")?;
+    let more = format!("  tls-cert-bundle: \"{}\"", site.bundle.path.display());
+    let conf = |name: &str, more: &str| site.scene.config_with(&zone(&site.upstream, name), more);
+    let engine = site.server.children()?;
+    let queries = site.upstream.counts().queries;
+    std::thread::scope(|scope| -> Result<()> {
+        let slow = scope.spawn(|| site.expect_answer("delay700.slow.upstream.example"));
+        let end = Instant::now() + PATIENCE;
+        while site.upstream.counts().queries == queries {
+            ensure!(Instant::now() < end, "the slow one is not asked");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let unpadded = format!("{more}\n  pad-queries: no");
+        site.server.reload(&conf(&format!("#{NAME}"), &unpadded))?;
+        slow.join().expect("no panic")
+    })?;
+    wait_for_another_engine(&site.server, &engine)?;
+    site.expect_answer("after.upstream.example")?;
+    ensure!(
+        site.upstream.counts().unpadded > 0,
+        "{:?}",
+        site.upstream.counts()
+    );
+    // Another name is another certificate.
+    let engine = site.server.children()?;
+    site.server.reload(&conf("#other.lab.example", &more))?;
+    wait_for_another_engine(&site.server, &engine)?;
+    let answer = site.ask("refused.upstream.example")?;
+    ensure!(answer.rcode() == rcode::SERVFAIL, "{answer:?}");
+    site.server
+        .wait_for_line("not valid for name", PATIENCE)
+        .map(drop)
+}
+
+/// Waits until there is one engine, and none of those.
+fn wait_for_another_engine(server: &Server, former: &[i32]) -> Result<()> {
+    let end = Instant::now() + RELOAD_LIMIT;
+    loop {
+        let engines = server.children()?;
+        if engines.len() == 1 && !former.contains(&engines[0]) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "{former:?}, now {engines:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The relay's port is on an address that libunbound may use.
+fn without_ip4_the_relay_works_too() -> Result<()> {
+    let scene = Scene::new(1)?;
+    let authority = Authority::new()?;
+    let upstream = scene.secure_upstream_v6(authority.identity(NAME)?)?;
+    let bundle = TempFile::new(authority.pem())?;
+    let more = format!(
+        "  tls-cert-bundle: \"{}\"\n  do-ip4: no",
+        bundle.path.display()
+    );
+    let _server = start(&scene, &zone(&upstream, &format!("#{NAME}")), &more)?;
+    let message = query("six.upstream.example", rtype::A).build();
+    let server = SocketAddr::new(SERVER_V6, 53);
+    let answer = scene
+        .client
+        .enter(|| ask_udp(server, &message, ASK_LIMIT))?;
+    let answer = Message::parse(&answer.context("no answer")?)?;
+    ensure!(answer.rcode() == rcode::NOERROR, "{answer:?}");
+    ensure!(upstream.counts().queries > 0);
     Ok(())
 }

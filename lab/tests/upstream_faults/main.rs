@@ -45,11 +45,6 @@ fn main() -> ExitCode {
             outage::an_outage_ends_when_the_upstreams_are_back,
         )
         .test(
-            "ten_deaths_of_the_engine_under_load",
-            needs![Root, Netns],
-            outage::ten_deaths_of_the_engine_under_load,
-        )
-        .test(
             "water_torture_leaves_hits_alone",
             needs![Root, Netns],
             torture::water_torture_leaves_hits_alone,

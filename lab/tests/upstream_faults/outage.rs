@@ -1,12 +1,10 @@
-//! Everything gone at once: all upstreams, or the engine, and again, and again.
+//! Everything gone at once: all upstreams, and again, and again.
 
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use sluicegate_lab::scene::{PATIENCE, Scene};
 use sluicegate_lab::upstream::{Knobs, Upstream};
 
@@ -124,54 +122,4 @@ fn recover(scene: &Scene, back: Instant) -> Result<Duration> {
         thread::sleep(Duration::from_millis(20));
     }
     Ok(back.elapsed())
-}
-
-/// The engine is killed ten times, each time as soon as it resolves again. Hits go on; every question is answered, if
-/// only by SERVFAIL; and names are resolved again each time.
-pub(crate) fn ten_deaths_of_the_engine_under_load() -> Result<()> {
-    const DEATHS: u32 = 10;
-    let scene = Scene::new(1)?;
-    let server = scene.start("")?;
-    ensure!(
-        is_answer(ask(&scene, "hit.upstream.example", PATIENCE)?.as_ref()),
-        "the first question"
-    );
-    let stop = AtomicBool::new(false);
-    let (hits, misses) = thread::scope(|scope| -> Result<_> {
-        let hits =
-            scope.spawn(|| keep_asking(&scene, HITS, &stop, |_| "hit.upstream.example".to_owned()));
-        let misses = scope.spawn(|| {
-            keep_asking(&scene, MISSES, &stop, |number| {
-                format!("d{number}.upstream.example")
-            })
-        });
-        let stopping = StopAtEnd(&stop);
-        for death in 0..DEATHS {
-            let engines = server.children()?;
-            ensure!(engines.len() == 1, "one engine, not {engines:?}");
-            kill(Pid::from_raw(engines[0]), Signal::SIGKILL)?;
-            let killed = Instant::now();
-            for number in 0.. {
-                let name = format!("again{death}x{number}.upstream.example");
-                if is_answer(ask(&scene, &name, Duration::from_secs(1))?.as_ref()) {
-                    break;
-                }
-                ensure!(
-                    killed.elapsed() < PATIENCE,
-                    "death {death}: nothing is resolved {PATIENCE:?} later"
-                );
-            }
-        }
-        drop(stopping);
-        Ok((
-            hits.join().expect("no panic")?,
-            misses.join().expect("no panic")?,
-        ))
-    })?;
-    let said = format!("hits {hits:?}, misses {misses:?}");
-    eprintln!("{said}");
-    ensure!(hits.good == hits.sent, "{said}");
-    ensure!(misses.silent == 0, "{said}");
-    ensure!(misses.servfail * 50 <= misses.sent, "{said}");
-    server.expect_sum("engine.", "restarts", DEATHS.into())
 }

@@ -81,7 +81,7 @@ impl Default for XdpConfig {
             enable: XdpEnable::Auto,
             mode: XdpMode::Auto,
             queues: None,
-            frames: 8192,
+            frames: 4096,
             rx_ring: 2048,
             tx_ring: 2048,
             busy_poll_us: 0,

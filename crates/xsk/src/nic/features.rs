@@ -1,4 +1,4 @@
-use super::message::{attributes, read_text, read_u16, read_u32, read_u64};
+use super::message::{attributes, read_u32, read_u64};
 use super::query::{Ask, Query};
 
 /// What a driver says it can do with XDP: `enum netdev_xdp_act` of `linux/netdev.h`.
@@ -27,10 +27,6 @@ pub struct XdpFeatures {
     pub zero_copy_max_segments: u32,
 }
 
-const GENL_ID_CTRL: u16 = 16;
-const CTRL_CMD_GETFAMILY: u8 = 3;
-const CTRL_ATTR_FAMILY_ID: u16 = 1;
-const CTRL_ATTR_FAMILY_NAME: u16 = 2;
 const NETDEV_CMD_DEV_GET: u8 = 1;
 const NETDEV_A_DEV_IFINDEX: u16 = 1;
 const NETDEV_A_DEV_XDP_FEATURES: u16 = 3;
@@ -41,27 +37,13 @@ const GENL_HEADER_BYTES: usize = 4;
 /// The features of an interface; `None` if this kernel doesn't tell (before 6.3).
 pub(super) fn features(ifindex: u32) -> Option<XdpFeatures> {
     let mut query = Query::open(libc::NETLINK_GENERIC, "netdev family").ok()?;
-    let family = Ask {
-        kind: GENL_ID_CTRL,
-        header: &[CTRL_CMD_GETFAMILY, 1, 0, 0],
-        attributes: &[(CTRL_ATTR_FAMILY_NAME, b"netdev\0")],
-    };
-    let id = query.get(family, parse_family).ok()?;
+    let id = query.family("netdev").ok()?;
     let device = Ask {
         kind: id,
         header: &[NETDEV_CMD_DEV_GET, 1, 0, 0],
         attributes: &[(NETDEV_A_DEV_IFINDEX, &ifindex.to_ne_bytes())],
     };
     query.get(device, parse_device).ok()
-}
-
-fn parse_family(payload: &[u8]) -> Option<u16> {
-    let all = || attributes(payload.get(GENL_HEADER_BYTES..).unwrap_or_default());
-    let named =
-        all().any(|(kind, value)| kind == CTRL_ATTR_FAMILY_NAME && read_text(value) == "netdev");
-    all().find_map(|(kind, value)| {
-        (named && kind == CTRL_ATTR_FAMILY_ID).then(|| read_u16(value))?
-    })
 }
 
 fn parse_device(payload: &[u8]) -> Option<XdpFeatures> {

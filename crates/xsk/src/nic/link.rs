@@ -1,12 +1,17 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::link_info;
 use super::message::{attributes, read_text, read_u16, read_u32};
 use super::query::{Ask, NicError, Query};
 
 /// A network interface, as rtnetlink tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, as the kernel tells them"
+)]
 pub struct Link {
     /// Its number, unique in its network namespace.
     pub index: u32,
@@ -30,12 +35,53 @@ pub struct Link {
     pub lower: Option<u32>,
     /// The bridge, bond or VRF that it belongs to.
     pub master: Option<u32>,
+    /// Whether the interface below is in another network namespace.
+    pub lower_elsewhere: bool,
     /// The VLAN identifier, if it is a VLAN interface.
     pub vlan_id: Option<u16>,
+    /// The tag that a VLAN interface's packets carry below: 0x8100 (802.1Q) or 0x88a8 (802.1ad).
+    pub vlan_protocol: Option<u16>,
+    /// How a bond spreads its packets: `BOND_MODE_*` of `linux/if_bonding.h`.
+    pub bond_mode: Option<u8>,
+    /// Whether a bridge sorts its packets by VLAN (`vlan_filtering`).
+    pub vlan_filtering: bool,
+    /// What it is to its master.
+    pub port: Option<Port>,
+    /// What is special about a TUN or TAP interface.
+    pub tap: Option<Tap>,
+    /// The bus of its device, such as `pci` or `virtio`; nothing for software, and before Linux 5.14.
+    pub bus: Option<String>,
     /// RX queues that it was made with, which may be more than are in use.
     pub rx_queues_made: u32,
     /// The XDP program on it, if there is one.
     pub xdp: Option<Attached>,
+}
+
+/// What an interface is to its master, as far as that decides whose its packets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Port {
+    /// A member of a bond.
+    Bond {
+        /// Whether it carries the bond's packets now; backups don't.
+        active: bool,
+    },
+    /// A port of a bridge.
+    Bridge {
+        /// Whether the spanning tree lets packets through it.
+        forwarding: bool,
+    },
+    /// Of something else: a VRF, a team...
+    Other,
+}
+
+/// A TUN or TAP interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tap {
+    /// Whether it carries Ethernet frames (TAP).
+    pub ethernet: bool,
+    /// Queues that a process holds now.
+    pub queues: u32,
 }
 
 /// An XDP program on an interface.
@@ -96,11 +142,9 @@ const IFLA_EXT_MASK: u16 = 29;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_XDP: u16 = 43;
+const IFLA_PARENT_DEV_BUS_NAME: u16 = 57;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const IFLA_VLAN_ID: u16 = 1;
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_PROG_ID: u16 = 4;
 const IFLA_XDP_PROG_IDS: [u16; 3] = [5, 6, 7];
@@ -196,42 +240,29 @@ fn parse_link(payload: &[u8]) -> Option<Link> {
         loopback: flags & IFF_LOOPBACK != 0,
         ..Link::default()
     };
-    let mut lower_elsewhere = false;
     for (kind, value) in attributes(payload.get(LINK_HEADER_BYTES..)?) {
         match kind {
             IFLA_ADDRESS if hardware_type == ARPHRD_ETHER => link.mac = value.try_into().ok(),
             IFLA_IFNAME => link.name = read_text(value),
             IFLA_MTU => link.mtu_bytes = read_u32(value)?,
             IFLA_LINK => link.lower = read_u32(value).filter(|&lower| lower != 0),
-            IFLA_LINK_NETNSID => lower_elsewhere = true,
+            IFLA_LINK_NETNSID => link.lower_elsewhere = true,
             IFLA_MASTER => link.master = read_u32(value),
             IFLA_NUM_RX_QUEUES => link.rx_queues_made = read_u32(value)?,
-            IFLA_LINKINFO => parse_link_info(value, &mut link),
+            IFLA_LINKINFO => link_info::parse(value, &mut link),
             IFLA_XDP => link.xdp = parse_xdp(value),
+            IFLA_PARENT_DEV_BUS_NAME => link.bus = Some(read_text(value)),
             IFLA_PROP_LIST => link.altnames = parse_altnames(value),
             _ => {}
         }
     }
     // A veth names its other end here, which is beside it and not below.
-    if lower_elsewhere || link.lower == Some(link.index) || link.kind.as_deref() == Some("veth") {
+    let beside = link.kind.as_deref() == Some("veth");
+    if link.lower_elsewhere || link.lower == Some(link.index) || beside {
         link.lower = None;
     }
+    link.lower_elsewhere &= !beside;
     Some(link)
-}
-
-fn parse_link_info(nested: &[u8], link: &mut Link) {
-    let mut data: &[u8] = &[];
-    for (kind, value) in attributes(nested) {
-        match kind {
-            IFLA_INFO_KIND => link.kind = Some(read_text(value)),
-            IFLA_INFO_DATA => data = value,
-            _ => {}
-        }
-    }
-    if link.kind.as_deref() == Some("vlan") {
-        link.vlan_id = attributes(data)
-            .find_map(|(kind, value)| (kind == IFLA_VLAN_ID).then(|| read_u16(value))?);
-    }
 }
 
 fn parse_xdp(nested: &[u8]) -> Option<Attached> {

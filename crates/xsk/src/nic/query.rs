@@ -1,7 +1,9 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::message::{DONE, DUMP, DUMP_INTERRUPTED, ERROR, Message, Request, messages, read_u32};
+use super::message::{
+    DONE, DUMP, DUMP_INTERRUPTED, ERROR, Message, Request, attributes, messages, read_u16, read_u32,
+};
 use crate::sys::{Errno, NetlinkSocket, ready};
 
 /// Why an interface could not be asked.
@@ -43,6 +45,13 @@ pub(super) struct Ask<'a> {
     pub(super) attributes: &'a [(u16, &'a [u8])],
 }
 
+// linux/genetlink.h
+const GENL_ID_CTRL: u16 = 16;
+const CTRL_CMD_GETFAMILY: u8 = 3;
+const CTRL_ATTR_FAMILY_ID: u16 = 1;
+const CTRL_ATTR_FAMILY_NAME: u16 = 2;
+/// `struct genlmsghdr`: command, version, 2 reserved bytes.
+const GENL_HEADER_BYTES: usize = 4;
 const LIMIT: Duration = Duration::from_secs(2);
 /// Datagrams of one answer, at most.
 const DATAGRAMS: usize = 16_384;
@@ -73,6 +82,21 @@ impl Query {
             found = found.take().or_else(|| read(message.payload));
         })?;
         found.ok_or(Errno::new(libc::EBADMSG))
+    }
+
+    /// The number of a generic netlink family.
+    pub(super) fn family(&mut self, name: &str) -> Result<u16, Errno> {
+        let mut text = name.as_bytes().to_vec();
+        text.push(0);
+        let ask = Ask {
+            kind: GENL_ID_CTRL,
+            header: &[CTRL_CMD_GETFAMILY, 1, 0, 0],
+            attributes: &[(CTRL_ATTR_FAMILY_NAME, &text)],
+        };
+        self.get(ask, |payload| {
+            let mut all = attributes(payload.get(GENL_HEADER_BYTES..)?);
+            all.find_map(|(kind, value)| (kind == CTRL_ATTR_FAMILY_ID).then(|| read_u16(value))?)
+        })
     }
 
     /// Asks for all things of a kind; what `read` returns is collected.

@@ -78,7 +78,8 @@ impl Nic {
             mtu_bytes: link.mtu_bytes,
             driver: ethtool::driver(&link.name),
             numa_node: numa_node(&link),
-            rx_queues_made: link.rx_queues_made,
+            // A tap is made with room for 256 queues, of which a process holds one or a few.
+            rx_queues_made: link.tap.map_or(link.rx_queues_made, |tap| tap.queues),
         };
         Self { link, caps }
     }

@@ -1,0 +1,122 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluicegate_xsk::nic::{Address, Link, NicError, Offloads, addresses, links};
+
+use crate::Kind;
+
+/// What there is in a network namespace: interfaces, what they are built on, their addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    links: BTreeMap<u32, Link>,
+    addresses: Vec<Address>,
+    /// Of those that VLANs stand on; others are not asked.
+    offloads: BTreeMap<u32, Offloads>,
+}
+
+/// VLANs, bonds and bridges on each other; more are not followed.
+pub(crate) const MAX_DEPTH: usize = 8;
+
+impl Topology {
+    /// Asks the kernel about the calling thread's network namespace. Needs no privileges.
+    ///
+    /// # Errors
+    /// What rtnetlink said.
+    pub fn read() -> Result<Self, NicError> {
+        let mut topology = Self::new(links()?, addresses()?);
+        for index in topology.below_vlans() {
+            // One that is gone meanwhile, or doesn't tell, is taken as it is.
+            if let Ok(Some(offloads)) = Offloads::of(index) {
+                topology.offloads.insert(index, offloads);
+            }
+        }
+        Ok(topology)
+    }
+
+    /// A topology of these interfaces and addresses.
+    pub fn new(links: Vec<Link>, addresses: Vec<Address>) -> Self {
+        let links = links.into_iter().map(|link| (link.index, link)).collect();
+        Self {
+            links,
+            addresses,
+            offloads: BTreeMap::new(),
+        }
+    }
+
+    /// The same, with what is known of one interface's offloads.
+    #[must_use]
+    pub fn with_offloads(mut self, ifindex: u32, offloads: Offloads) -> Self {
+        self.offloads.insert(ifindex, offloads);
+        self
+    }
+
+    /// All interfaces, by number.
+    pub fn links(&self) -> impl Iterator<Item = &Link> {
+        self.links.values()
+    }
+
+    /// The interface of a number.
+    pub fn link(&self, index: u32) -> Option<&Link> {
+        self.links.get(&index)
+    }
+
+    /// All addresses.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// The name of an interface, or its number if there is no such interface.
+    pub fn name(&self, index: u32) -> String {
+        self.link(index)
+            .map_or_else(|| index.to_string(), |link| link.name.clone())
+    }
+
+    /// Whether the hardware takes tags of this protocol off before a program sees the packet; `false` if it
+    /// doesn't tell.
+    pub(crate) fn strips(&self, index: u32, protocol: u16) -> bool {
+        const SERVICE_TAG: u16 = 0x88a8;
+        let name = if protocol == SERVICE_TAG {
+            "rx-vlan-stag-hw-parse"
+        } else {
+            "rx-vlan-hw-parse"
+        };
+        self.offloads
+            .get(&index)
+            .is_some_and(|offloads| offloads.is_active(name))
+    }
+
+    /// Members of a bond, ports of a bridge.
+    pub(crate) fn ports(&self, master: u32) -> impl Iterator<Item = &Link> {
+        self.links().filter(move |link| link.master == Some(master))
+    }
+
+    /// The VLAN interface that takes packets with this tag away from an interface; 0 is no tag.
+    pub(crate) fn vlan_on(&self, lower: u32, id: u16) -> Option<&Link> {
+        self.links()
+            .find(|link| id != 0 && link.lower == Some(lower) && link.vlan_id == Some(id))
+    }
+
+    /// Interfaces at the bottom that packets with tags of a VLAN here may come in by.
+    fn below_vlans(&self) -> BTreeSet<u32> {
+        let is_vlan = |link: &&Link| Kind::of(link) == Kind::Vlan;
+        let mut level: BTreeSet<u32> = self
+            .links()
+            .filter(is_vlan)
+            .filter_map(|link| link.lower)
+            .collect();
+        let mut bottom = BTreeSet::new();
+        for _ in 0..MAX_DEPTH {
+            let mut next = BTreeSet::new();
+            for link in level.iter().filter_map(|index| self.link(*index)) {
+                match Kind::of(link) {
+                    Kind::Vlan => next.extend(link.lower),
+                    Kind::Bond | Kind::Bridge => {
+                        next.extend(self.ports(link.index).map(|port| port.index));
+                    }
+                    _ => drop(bottom.insert(link.index)),
+                }
+            }
+            level = next;
+        }
+        bottom
+    }
+}

@@ -19,6 +19,26 @@ pub struct Spot {
     pub state: SpotState,
 }
 
+impl Spot {
+    /// Its name and, in brackets, the tags and what else there is to say.
+    pub fn with(&self, more: &str) -> String {
+        let tags = match (self.vlans.outer, self.vlans.inner) {
+            (0, _) => String::new(),
+            (outer, 0) => format!("VLAN {outer}"),
+            (outer, inner) => format!("VLAN {inner} in {outer}"),
+        };
+        let words: Vec<&str> = [tags.as_str(), more]
+            .into_iter()
+            .filter(|words| !words.is_empty())
+            .collect();
+        if words.is_empty() {
+            self.interface.clone()
+        } else {
+            format!("{} ({})", self.interface, words.join(", "))
+        }
+    }
+}
+
 /// Whether packets can be taken at an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SpotState {

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use sluicegate_bpf::ListenKey;
+use sluicegate_bpf::{ListenKey, Owner};
 use sluicegate_xsk::nic::{Address, Link};
 
 use crate::descent::spots;
@@ -40,10 +40,9 @@ pub struct Place {
     pub link: Link,
     /// What it is.
     pub kind: Kind,
-    /// What the program is to take.
-    pub listen: BTreeSet<ListenKey>,
-    /// The MAC addresses of the interfaces that carry those addresses: packets to others are not for us.
-    pub macs: BTreeSet<[u8; 6]>,
+    /// What the program is to take, and the interface that has the address: this one or one above it. Packets to
+    /// another MAC address than that interface's are not for us.
+    pub listen: BTreeMap<ListenKey, Owner>,
     /// Directed broadcast addresses of their prefixes.
     pub broadcast: BTreeSet<Ipv4Addr>,
     /// Longest IP packet that a reply may be: the least MTU of all interfaces whose packets come in here.
@@ -119,13 +118,45 @@ impl Plan {
         place.named |= named;
         place.serves.insert(link.name.clone());
         place.mtu_bytes = place.mtu_bytes.min(spot.mtu_bytes);
-        place.macs.extend(link.mac);
         place.broadcast.extend(broadcast(address));
-        if spot.state == SpotState::Taken {
-            place.listen.insert(ListenKey {
-                local,
-                vlans: spot.vlans,
-            });
+        if let (SpotState::Taken, Some(mac)) = (&spot.state, link.mac) {
+            let vlans = spot.vlans;
+            let reply_ifindex = link.index;
+            place
+                .listen
+                .insert(ListenKey { local, vlans }, Owner { mac, reply_ifindex });
+        }
+    }
+}
+
+impl Placed {
+    /// What becomes of the address, in words; `taken` tells what holds at an interface where it can be taken.
+    pub fn outcome(&self, taken: impl Fn(&Spot) -> String) -> String {
+        let spots = match &self.spots {
+            Ok(spots) => spots,
+            Err(why) => return format!("kernel: {why}"),
+        };
+        let each = spots.iter().map(|spot| match &spot.state {
+            SpotState::Taken => taken(spot),
+            SpotState::Standby(why) => format!("{} stands by: {why}", spot.interface),
+            SpotState::Left(why) => format!("kernel at {}: {why}", spot.interface),
+        });
+        each.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Why the kernel alone serves it, whatever becomes of the interfaces below.
+    pub fn refusal(&self) -> Option<&Why> {
+        let spots = self.spots.as_ref().map_err(Some);
+        match spots {
+            Err(why) => why,
+            Ok(spots) => {
+                let left = |spot: &Spot| matches!(spot.state, SpotState::Left(_));
+                let first = spots.first().filter(|_| spots.iter().all(left))?;
+                match &first.state {
+                    SpotState::Left(why) => Some(why),
+                    _ => None,
+                }
+            }
         }
     }
 }
@@ -135,8 +166,7 @@ impl Place {
         Self {
             link: base.clone(),
             kind: Kind::of(base),
-            listen: BTreeSet::new(),
-            macs: BTreeSet::new(),
+            listen: BTreeMap::new(),
             broadcast: BTreeSet::new(),
             mtu_bytes: base.mtu_bytes,
             named: false,

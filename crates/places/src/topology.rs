@@ -7,7 +7,8 @@ use crate::Kind;
 /// What there is in a network namespace: interfaces, what they are built on, their addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Topology {
-    links: BTreeMap<u32, Link>,
+    /// In the order of their numbers.
+    links: Vec<Link>,
     addresses: Vec<Address>,
     /// Of those that VLANs stand on; others are not asked.
     offloads: BTreeMap<u32, Offloads>,
@@ -33,8 +34,8 @@ impl Topology {
     }
 
     /// A topology of these interfaces and addresses.
-    pub fn new(links: Vec<Link>, addresses: Vec<Address>) -> Self {
-        let links = links.into_iter().map(|link| (link.index, link)).collect();
+    pub fn new(mut links: Vec<Link>, addresses: Vec<Address>) -> Self {
+        links.sort_unstable_by_key(|link| link.index);
         Self {
             links,
             addresses,
@@ -49,14 +50,15 @@ impl Topology {
         self
     }
 
-    /// All interfaces, by number.
-    pub fn links(&self) -> impl Iterator<Item = &Link> {
-        self.links.values()
+    /// All interfaces, in the order of their numbers.
+    pub fn links(&self) -> &[Link] {
+        &self.links
     }
 
     /// The interface of a number.
     pub fn link(&self, index: u32) -> Option<&Link> {
-        self.links.get(&index)
+        let found = self.links.binary_search_by_key(&index, |link| link.index);
+        found.ok().map(|at| &self.links[at])
     }
 
     /// All addresses.
@@ -86,12 +88,15 @@ impl Topology {
 
     /// Members of a bond, ports of a bridge.
     pub(crate) fn ports(&self, master: u32) -> impl Iterator<Item = &Link> {
-        self.links().filter(move |link| link.master == Some(master))
+        self.links
+            .iter()
+            .filter(move |link| link.master == Some(master))
     }
 
     /// The VLAN interface that takes packets with this tag away from an interface; 0 is no tag.
     pub(crate) fn vlan_on(&self, lower: u32, id: u16) -> Option<&Link> {
-        self.links()
+        self.links
+            .iter()
             .find(|link| id != 0 && link.lower == Some(lower) && link.vlan_id == Some(id))
     }
 
@@ -99,7 +104,8 @@ impl Topology {
     fn below_vlans(&self) -> BTreeSet<u32> {
         let is_vlan = |link: &&Link| Kind::of(link) == Kind::Vlan;
         let mut level: BTreeSet<u32> = self
-            .links()
+            .links
+            .iter()
             .filter(is_vlan)
             .filter_map(|link| link.lower)
             .collect();

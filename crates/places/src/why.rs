@@ -117,11 +117,6 @@ impl Why {
         }
     }
 
-    /// Whether it lies in what the interface is, so that nobody can call it a fault.
-    pub const fn is_natural(&self) -> bool {
-        matches!(self, Self::Loopback)
-    }
-
     /// Whether it may pass without anybody doing anything: the interface is made ready, and waits.
     pub const fn is_passing(&self) -> bool {
         matches!(

@@ -24,8 +24,8 @@ fn interfaces_with_queues_of_their_own_are_taken_as_they_are() {
             .plan(&["192.0.2.1:53"]);
         let place = plan.place("eth0");
         assert_eq!(place.kind, kind);
-        assert_eq!(place.listen, [key("192.0.2.1:53")].into(), "{kind}");
-        assert_eq!(place.macs.len(), 1);
+        assert_eq!(plan.keys("eth0"), [key("192.0.2.1:53")].into(), "{kind}");
+        assert_eq!(plan.macs("eth0"), [plan.mac("eth0")].into());
         assert_eq!(place.broadcast, ["192.0.2.255".parse().unwrap()].into());
         assert!(place.named && place.refusal.is_none());
         assert_eq!(plan.said("192.0.2.1:53"), [("eth0", SpotState::Taken)]);
@@ -74,7 +74,7 @@ fn wildcard_stands_for_every_address_of_its_family_and_names_none() {
         .address("eth1", "198.51.100.1/25")
         .plan(&["0.0.0.0:53", "192.0.2.1:5353"]);
     let keys = ["192.0.2.1:53", "192.0.2.1:5353", "192.0.2.2:53"].map(key);
-    assert_eq!(plan.place("eth0").listen, keys.into());
+    assert_eq!(plan.keys("eth0"), keys.into());
     assert!(plan.place("eth0").named && !plan.place("eth1").named);
     assert_eq!(
         plan.place("eth1").broadcast,
@@ -92,10 +92,7 @@ fn two_interfaces_in_one_subnet_are_told_apart_by_their_addresses() {
         .address("veth-rb", "192.168.10.250/24")
         .plan(&["192.168.10.250:53"]);
     assert_eq!(plan.names(), ["veth-rb"]);
-    assert_eq!(
-        plan.place("veth-rb").listen,
-        [key("192.168.10.250:53")].into()
-    );
+    assert_eq!(plan.keys("veth-rb"), [key("192.168.10.250:53")].into());
 }
 
 /// Interfaces may share a link-local address; only one of them listens.
@@ -109,7 +106,7 @@ fn scope_keeps_an_address_to_its_interface() {
     let listen = format!("[fe80::1%{}]:53", scene.index("eth1"));
     let plan = scene.plan(&[&listen]);
     assert_eq!(plan.names(), ["eth1"]);
-    assert_eq!(plan.place("eth1").listen, [key("[fe80::1]:53")].into());
+    assert_eq!(plan.keys("eth1"), [key("[fe80::1]:53")].into());
 }
 
 #[test]
@@ -129,7 +126,7 @@ fn vlans_are_taken_below_with_their_tags() {
         tagged("192.0.2.1:53", 100, 0),
         tagged("192.0.2.2:53", 100, 200),
     ];
-    assert_eq!(place.listen, keys.into());
+    assert_eq!(plan.keys("eth0"), keys.into());
     assert_eq!(place.mtu_bytes, 1496);
     assert_eq!(place.serves.len(), 3);
 }
@@ -142,7 +139,7 @@ fn vlan_with_a_mac_of_its_own_is_asked_for_by_it() {
         .with("eth0.100", |link| link.mac = Some([2, 0, 0, 0, 0, 0x99]))
         .address("eth0.100", "192.0.2.1/24")
         .plan(&["0.0.0.0:53"]);
-    assert_eq!(plan.place("eth0").macs, [[2, 0, 0, 0, 0, 0x99]].into());
+    assert_eq!(plan.macs("eth0"), [[2, 0, 0, 0, 0, 0x99]].into());
 }
 
 #[test]
@@ -191,7 +188,7 @@ fn stripped_tags_are_told_with_the_command() {
         .offload("eth0", "rx-vlan-hw-parse")
         .plan(&["0.0.0.0:53"]);
     assert_eq!(
-        plan.place("eth0").listen,
+        plan.keys("eth0"),
         [key("192.0.2.1:53")].into(),
         "untagged ones are seen"
     );
@@ -206,12 +203,12 @@ fn stripped_tags_are_told_with_the_command() {
         .offload("eth0", "rx-vlan-hw-parse")
         .plan(&["0.0.0.0:53"]);
     assert_eq!(
-        service.place("eth0").listen.len(),
+        service.keys("eth0").len(),
         2,
         "the other protocol's tags stay on"
     );
     let none = scene().offload("eth0", "rx-gro").plan(&["0.0.0.0:53"]);
-    assert_eq!(none.place("eth0").listen.len(), 2);
+    assert_eq!(none.keys("eth0").len(), 2);
 }
 
 #[test]
@@ -224,8 +221,8 @@ fn bond_is_taken_at_its_members() {
         .plan(&["192.0.2.1:53"]);
     assert_eq!(plan.names(), ["eth0", "eth1"]);
     for member in ["eth0", "eth1"] {
-        assert_eq!(plan.place(member).listen, [key("192.0.2.1:53")].into());
-        assert_eq!(plan.place(member).macs, [plan.mac("bond0")].into());
+        assert_eq!(plan.keys(member), [key("192.0.2.1:53")].into());
+        assert_eq!(plan.macs(member), [plan.mac("bond0")].into());
         assert_eq!(plan.place(member).serves, ["bond0".to_owned()].into());
     }
 }
@@ -239,8 +236,8 @@ fn backup_of_a_bond_stands_by() {
         .backup("eth1")
         .address("bond0", "192.0.2.1/24")
         .plan(&["192.0.2.1:53"]);
-    assert_eq!(plan.place("eth0").listen.len(), 1);
-    assert!(plan.place("eth1").listen.is_empty());
+    assert_eq!(plan.keys("eth0").len(), 1);
+    assert!(plan.keys("eth1").is_empty());
     let backup = SpotState::Standby(Why::Backup {
         bond: "bond0".into(),
     });
@@ -281,10 +278,7 @@ fn vlan_on_a_bond_is_taken_at_the_members_with_its_tag() {
     };
     let plan = scene().plan(&["192.0.2.1:53"]);
     for member in ["eth0", "eth1"] {
-        assert_eq!(
-            plan.place(member).listen,
-            [tagged("192.0.2.1:53", 10, 0)].into()
-        );
+        assert_eq!(plan.keys(member), [tagged("192.0.2.1:53", 10, 0)].into());
     }
     // One card strips tags: the other still serves.
     let plan = scene()
@@ -301,10 +295,7 @@ fn vlan_on_a_bond_is_taken_at_the_members_with_its_tag() {
     let plan = plan
         .address("bond0.10", "192.0.2.1/24")
         .plan(&["192.0.2.1:53"]);
-    assert_eq!(
-        plan.place("eth1").listen,
-        [tagged("192.0.2.1:53", 11, 0)].into()
-    );
+    assert_eq!(plan.keys("eth1"), [tagged("192.0.2.1:53", 11, 0)].into());
 }
 
 #[test]
@@ -316,15 +307,15 @@ fn bridge_is_taken_at_its_uplinks_and_for_its_own_mac_address() {
         .address("br0", "192.0.2.1/24")
         .plan(&["192.0.2.1:53"]);
     assert_eq!(plan.names(), ["eth0"], "a guest's port is left alone");
-    assert_eq!(plan.place("eth0").macs, [plan.mac("br0")].into());
-    assert_eq!(plan.place("eth0").listen, [key("192.0.2.1:53")].into());
+    assert_eq!(plan.macs("eth0"), [plan.mac("br0")].into());
+    assert_eq!(plan.keys("eth0"), [key("192.0.2.1:53")].into());
     let blocked = Scene::new()
         .nic("eth0")
         .bridge("br0", &["eth0"])
         .blocked("eth0")
         .address("br0", "192.0.2.1/24")
         .plan(&["192.0.2.1:53"]);
-    assert!(blocked.place("eth0").listen.is_empty());
+    assert!(blocked.keys("eth0").is_empty());
     assert!(matches!(
         blocked.said("192.0.2.1:53")[0].1,
         SpotState::Standby(Why::Blocked { .. })
@@ -400,10 +391,10 @@ fn proxmox_reference() {
     assert_eq!(plan.names(), ["eth0", "eth1"]);
     for member in ["eth0", "eth1"] {
         assert_eq!(
-            plan.place(member).listen,
+            plan.keys(member),
             [tagged("192.168.10.201:53", 10, 0)].into()
         );
-        assert_eq!(plan.place(member).macs, [plan.mac("br-rb")].into());
+        assert_eq!(plan.macs(member), [plan.mac("br-rb")].into());
     }
 }
 
@@ -421,7 +412,7 @@ fn vlan_interface_of_a_bridge_port_gets_its_tag_before_the_bridge() {
     };
     let plan = scene().plan(&["0.0.0.0:53"]);
     let keys = [key("192.0.2.1:53"), tagged("198.51.100.1:53", 10, 0)];
-    assert_eq!(plan.place("eth0").listen, keys.into());
+    assert_eq!(plan.keys("eth0"), keys.into());
     let both = scene()
         .vlan("vmbr0.10", "vmbr0", 10)
         .address("vmbr0.10", "203.0.113.1/24")
@@ -446,7 +437,7 @@ fn interfaces_that_are_down_wait() {
         .address("eth0", "192.0.2.1/24")
         .address("eth0.10", "198.51.100.1/24")
         .plan(&["0.0.0.0:53"]);
-    assert_eq!(above.place("eth0").listen, [key("192.0.2.1:53")].into());
+    assert_eq!(above.keys("eth0"), [key("192.0.2.1:53")].into());
     assert!(above.place("eth0").refusal.is_none());
     assert!(matches!(
         above.said("198.51.100.1:53")[0].1,

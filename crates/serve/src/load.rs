@@ -3,6 +3,9 @@ use std::path::Path;
 use sluicegate_answer::Policy;
 use sluicegate_conf::{Config, Diagnostic, LoadOptions, Severity, Version, render};
 
+use crate::server::listen_addresses;
+use crate::xdp::forecast;
+
 /// A configuration that can be used, with the policy that it makes.
 pub struct Loaded {
     /// The configuration.
@@ -33,6 +36,16 @@ impl Checked {
     /// The value of one option, as `checkconf -o` prints it; `None`: there is no such option.
     pub fn value_of(&self, option: &str) -> Option<String> {
         self.read.value_of(option)
+    }
+
+    /// Where each listen address would be served on this machine as it is now, a line for each; nothing for addresses
+    /// that no interface has, or if the kernel doesn't tell.
+    pub fn places(&self) -> Vec<String> {
+        let Some(config) = &self.read.config else {
+            return Vec::new();
+        };
+        let listen: Vec<_> = listen_addresses(config).into_iter().collect();
+        forecast(&config.xdp, &listen).unwrap_or_default()
     }
 }
 

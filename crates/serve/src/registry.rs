@@ -22,6 +22,7 @@ pub struct Registry {
 struct Entries {
     counters: BTreeMap<String, Arc<Counters>>,
     sources: BTreeMap<String, Weak<dyn StatSource>>,
+    texts: BTreeMap<String, String>,
 }
 
 impl Registry {
@@ -80,6 +81,18 @@ impl Registry {
         // The lock is not held here: a source may itself take a lock.
         for (name, source) in living {
             source.visit(&mut |key, value| sink(&name, key, value));
+        }
+    }
+
+    /// What is shown in words, by name, in the place of all that was before.
+    pub fn set_texts(&self, texts: BTreeMap<String, String>) {
+        self.lock().texts = texts;
+    }
+
+    /// Calls `sink` with each name and text.
+    pub fn visit_texts(&self, sink: &mut dyn FnMut(&str, &str)) {
+        for (name, text) in &self.lock().texts {
+            sink(name, text);
         }
     }
 

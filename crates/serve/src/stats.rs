@@ -9,7 +9,7 @@ use crate::Shared;
 /// Writes what `stats` prints: one `name=value` a line, in a stable order, totals first.
 ///
 /// Names that Unbound has mean what Unbound means by them. No value ever goes back while the server runs;
-/// reading changes nothing.
+/// reading changes nothing. The last lines are text: where each address is served.
 #[derive(Debug)]
 pub(crate) struct Statistics {
     started: Instant,
@@ -44,6 +44,9 @@ impl Statistics {
         shared
             .registry
             .visit_sources(&mut |name, key, value| line(&mut out, name, key, value));
+        shared.registry.visit_texts(&mut |name, text| {
+            let _ = writeln!(out, "{name}={text}");
+        });
         out
     }
 

@@ -25,11 +25,15 @@ pub(crate) fn run(arguments: &CheckconfArgs, default: &Path) -> ExitCode {
     }
     let said = match &arguments.option {
         None if quiet => return ExitCode::SUCCESS,
-        None => Ok(format!(
-            "sluicegate checkconf: no errors in {}{}",
-            file.display(),
-            place(file)
-        )),
+        None => {
+            let mut lines = vec![format!(
+                "sluicegate checkconf: no errors in {}{}",
+                file.display(),
+                place(file)
+            )];
+            lines.extend(checked.places());
+            Ok(lines.join("\n"))
+        }
         Some(option) => checked.value_of(option).ok_or(option),
     };
     let (code, _) = match said {

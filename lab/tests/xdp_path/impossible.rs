@@ -128,24 +128,6 @@ pub(crate) fn switched_off() -> Result<()> {
     site.expect(&server, SERVER4, Path::Kernel)
 }
 
-/// A bridge with the server's address, and a port of it.
-pub(crate) fn stacked() -> Result<()> {
-    let site = Site::joined(1)?;
-    site.there.ip("addr flush dev eth0")?;
-    site.there.ip("link add br0 type bridge")?;
-    site.there.ip("link set eth0 master br0")?;
-    site.there.ip("link set br0 up")?;
-    site.there.ip(&format!("addr add {SERVER4}/24 dev br0"))?;
-    let server = Site::server("").start(&site.there)?;
-    server.wait_for_line(&format!("{UNAVAILABLE} interface=br0"), RESUME)?;
-    site.expect(&server, SERVER4, Path::Kernel)?;
-    ensure!(
-        site.eth0().xdp_program()?.is_none(),
-        "the bridge's port got a program"
-    );
-    Ok(())
-}
-
 pub(crate) fn required() -> Result<()> {
     let site = Site::joined(1)?;
     let theirs = site.there.enter(|| attach(XdpMode::Driver))?;

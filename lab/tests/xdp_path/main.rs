@@ -15,6 +15,7 @@ mod impossible;
 mod jumbo;
 mod kernel_path;
 mod pinned;
+mod places;
 mod routes;
 mod site;
 
@@ -129,9 +130,29 @@ fn main() -> ExitCode {
             impossible::switched_off,
         )
         .test(
-            "an interface that passes others' packets on",
+            "a bridge's packets are taken at its port",
+            needs![Root, Netns, LinkKind("bridge")],
+            places::bridge,
+        )
+        .test(
+            "a second port of the bridge comes and goes",
+            needs![Root, Netns, LinkKind("bridge")],
+            places::bridge_ports,
+        )
+        .test(
+            "an interface becomes a port, and leaves",
+            needs![Root, Netns, LinkKind("bridge")],
+            places::master,
+        )
+        .test(
+            "a macvlan beside the interface below it",
+            needs![Root, Netns, LinkKind("macvlan")],
+            places::macvlan,
+        )
+        .test(
+            "an address moves to another interface of its subnet",
             needs![Root, Netns],
-            impossible::stacked,
+            places::moved_address,
         )
         .test(
             "enable: yes refuses to start",

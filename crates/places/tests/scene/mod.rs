@@ -1,5 +1,6 @@
 //! Topologies by name.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use sluicegate_bpf::{ListenKey, Vlans};
@@ -187,6 +188,20 @@ impl Planned {
 
     pub(crate) fn place(&self, name: &str) -> &Place {
         &self.plan.places[&self.scene.index(name)]
+    }
+
+    /// What is taken at an interface.
+    pub(crate) fn keys(&self, name: &str) -> BTreeSet<ListenKey> {
+        self.place(name).listen.keys().copied().collect()
+    }
+
+    /// The MAC addresses that it is taken for.
+    pub(crate) fn macs(&self, name: &str) -> BTreeSet<[u8; 6]> {
+        self.place(name)
+            .listen
+            .values()
+            .map(|owner| owner.mac)
+            .collect()
     }
 
     pub(crate) fn mac(&self, name: &str) -> [u8; 6] {

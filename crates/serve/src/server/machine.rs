@@ -1,8 +1,15 @@
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
+use sluicegate_conf::Config;
 use sluicegate_xsk::nic;
 
-use crate::listen::LocalAddresses;
+use crate::listen::{LocalAddresses, wanted};
+
+/// What a configuration listens on, on this machine as it is now.
+pub(crate) fn listen_addresses(config: &Config) -> BTreeSet<SocketAddr> {
+    wanted(config, &Machine::now()).addresses
+}
 
 /// The machine's interfaces and addresses at one moment.
 #[derive(Debug, Default)]

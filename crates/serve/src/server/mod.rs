@@ -12,6 +12,7 @@ mod start;
 pub(crate) use machine::Machine;
 
 pub use error::{ReloadError, StartError};
+pub(crate) use machine::listen_addresses;
 pub use options::{ServerOptions, UsePidFile, UseXdp};
 pub use running::{Ended, RunningServer};
 pub use start::Server;

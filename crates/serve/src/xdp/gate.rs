@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sluicegate_conf::XdpEnable;
+use sluicegate_places::{Placed, Plan, Topology};
 use sluicegate_xsk::nic::Monitor;
 
-use super::facts::{Target, look, targets};
 use super::interface::{Interface, Site};
+use super::notice::Notices;
 use super::pins::Pins;
 use super::report::{Report, Standing};
 use super::retry::Retry;
 use super::route::RouteCheck;
 use super::stats::Tallies;
-use super::{GateError, GateSettings, Reason};
+use super::{GateError, GateSettings, Reason, Target};
 use crate::privileges::Opener;
 use crate::{DRAIN_LIMIT, Shared, Waker};
 
@@ -113,11 +114,13 @@ struct Keeper {
     settings: GateSettings,
     waker: Waker,
     monitor: Option<Monitor>,
+    plan: Plan,
     interfaces: BTreeMap<u32, Entry>,
     tallies: Tallies,
     report: Report,
     routes: RouteCheck,
     pins: Pins,
+    notices: Notices,
     queues: Arc<AtomicU32>,
 }
 
@@ -152,11 +155,13 @@ impl Keeper {
             settings,
             waker,
             monitor: None,
+            plan: Plan::default(),
             interfaces: BTreeMap::new(),
             tallies: Tallies::default(),
             report: Report::default(),
             routes: RouteCheck::default(),
             pins: Pins::default(),
+            notices: Notices::default(),
             queues: Arc::default(),
         }
     }
@@ -222,6 +227,10 @@ impl Keeper {
     /// Makes what runs agree with what is wanted; until when nothing is due.
     fn reconcile(&mut self) -> Instant {
         let due = self.follow();
+        let standings = self.interfaces.iter();
+        let standings = standings.map(|(index, entry)| (*index, entry.standing()));
+        self.notices
+            .tell(&self.shared.registry, &self.plan, standings.collect());
         let queues = self.interfaces.values().map(Entry::queues).sum();
         self.queues.store(queues, Relaxed);
         due
@@ -231,31 +240,59 @@ impl Keeper {
         let now = Instant::now();
         if self.settings.xdp.enable == XdpEnable::No {
             self.stop_all(DRAIN_LIMIT);
+            self.plan = Plan::default();
             self.report.overall(Some(Reason::SwitchedOff));
             return now + TICK;
         }
-        let (links, addresses) = match look() {
-            Ok(seen) => seen,
+        let topology = match Topology::read() {
+            Ok(topology) => topology,
             Err(error) => {
                 self.report.overall(Some(Reason::Query(error.to_string())));
                 return now + TICK;
             }
         };
-        let mut wanted = targets(&links, &addresses, &self.settings.listen);
-        let check = self.settings.xdp.route_check;
-        self.routes.apply(check, (&links, &addresses), &mut wanted);
-        self.report
-            .overall(wanted.is_empty().then_some(Reason::NoInterface));
-        let exists = |index: u32| links.iter().any(|link| link.index == index);
-        self.forget(&wanted, exists);
-        for (index, target) in wanted {
-            self.tend(index, target);
+        let mut plan = Plan::of(&topology, &self.settings.listen);
+        let (check, facts) = (
+            self.settings.xdp.route_check,
+            (topology.links(), topology.addresses()),
+        );
+        self.routes.apply(check, facts, &mut plan.places);
+        let none = plan.addresses.is_empty().then_some(Reason::NoInterface);
+        self.report.overall(none);
+        let exists = |index: u32| topology.link(index).is_some();
+        self.give_up(&plan, exists);
+        self.forget(&plan.places, exists);
+        for (index, target) in &plan.places {
+            self.tend(*index, target.clone());
         }
+        self.plan = plan;
         self.interfaces
             .values()
             .map(Entry::due)
             .min()
             .unwrap_or(now + TICK)
+    }
+
+    /// Says which interfaces with addresses can have no program at all, and which of these are no more.
+    fn give_up(&mut self, plan: &Plan, exists: impl Fn(u32) -> bool) {
+        let refused = self.plan.addresses.iter();
+        for before in refused.filter(|before| before.refusal().is_some()) {
+            let same = |now: &&Placed| now.ifindex == before.ifindex;
+            match plan.addresses.iter().find(same) {
+                None => {
+                    let standing = Standing::Kernel(away(exists(before.ifindex)));
+                    self.report.refused(&before.interface, standing);
+                }
+                Some(now) if now.refusal().is_none() => self.report.accept(&before.interface),
+                Some(_) => {}
+            }
+        }
+        for placed in &plan.addresses {
+            if let Some(why) = placed.refusal() {
+                let standing = Standing::Kernel(why.clone().into());
+                self.report.refused(&placed.interface, standing);
+            }
+        }
     }
 
     /// Ends what is no longer wanted.
@@ -270,11 +307,7 @@ impl Keeper {
             let Some(entry) = self.interfaces.remove(&index) else {
                 continue;
             };
-            let reason = if exists(index) {
-                Reason::NoAddress
-            } else {
-                Reason::Gone
-            };
+            let reason = away(exists(index));
             let limit = if exists(index) {
                 DRAIN_LIMIT
             } else {
@@ -385,11 +418,19 @@ impl Keeper {
                 return Err(GateError::Required { interface, reason });
             }
         }
+        for placed in &self.plan.addresses {
+            let reason = placed.refusal().cloned().map(Reason::from);
+            if let Some(reason) = reason.filter(|reason| !reason.is_excused(placed.named)) {
+                let interface = placed.interface.clone();
+                return Err(GateError::Required { interface, reason });
+            }
+        }
         Ok(())
     }
 
     fn stop_all(&mut self, limit: Duration) {
         self.report.reset();
+        self.notices.clear(&self.shared.registry);
         let running = std::mem::take(&mut self.interfaces)
             .into_values()
             .filter_map(|entry| match entry {
@@ -398,6 +439,15 @@ impl Keeper {
             })
             .collect();
         Interface::stop_all(running, Instant::now() + limit);
+    }
+}
+
+/// Why an interface is no longer of interest.
+const fn away(exists: bool) -> Reason {
+    if exists {
+        Reason::NoAddress
+    } else {
+        Reason::Gone
     }
 }
 

@@ -4,18 +4,20 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sluicegate_bpf::Exit;
 use sluicegate_conf::XdpConfig;
 use sluicegate_xsk::nic::{AttachedMode, Nic, NicError};
 use sluicegate_xsk::prog::{AttachMode, AttachedLink, MapError};
 use sluicegate_xsk::{BindError, BusyPoll, Mode, QueueBuilder, QueueError};
 
-use super::facts::Target;
+use super::Target;
 use super::opening::{CHUNK_BYTES, Opening};
 use super::pins::Pins;
 use super::reason::{Failures, Reason, Rung};
 use super::report::Standing;
-use super::stats::{Tallies, Tally};
+use super::stats::{ARRIVED, Tallies, Tally};
 use super::steering::Steering;
+use super::watch::Watch;
 use super::worker::{Ended, Identity, WorkerHandle};
 use crate::privileges::{Opener, ProgramError};
 use crate::{Shared, Waker};
@@ -45,6 +47,8 @@ pub(super) struct Interface {
     link: Option<AttachedLink>,
     workers: Vec<WorkerHandle>,
     tally: Arc<Tally>,
+    queue_tallies: Vec<Arc<Tally>>,
+    watch: Watch,
 }
 
 /// A program on an interface, all queues disabled.
@@ -77,7 +81,7 @@ impl Interface {
     /// Why not; the interface is as it was.
     pub(super) fn start(site: &mut Site<'_>, target: &Target) -> Result<Self, Reason> {
         if let Some(refusal) = &target.refusal {
-            return Err(refusal.clone());
+            return Err(refusal.clone().into());
         }
         let nic = ask(target)?;
         let opening = Opening::plan(&nic, site.xdp, target)?;
@@ -118,7 +122,7 @@ impl Interface {
         }
     }
 
-    /// Follows its addresses, and publishes its counts.
+    /// Follows its addresses, and publishes its counts. One that is down waits: sockets and program stay.
     ///
     /// # Errors
     /// What has changed so that it must be started anew.
@@ -129,20 +133,28 @@ impl Interface {
                 what: "its worker has ended".to_owned(),
             });
         }
-        if let Some(refusal) = target
-            .refusal
-            .as_ref()
-            .filter(|refusal| **refusal != Reason::Down)
-        {
-            return Err(refusal.clone());
-        }
         self.compare(target)?;
         self.steering
             .follow(&self.target, target)
             .map_err(|error| Reason::Query(error.to_string()))?;
         self.target = target.clone();
-        self.publish();
-        Ok(())
+        match self.publish() {
+            Some(exits) => self.check_arrivals(&exits),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether what is redirected arrives.
+    fn check_arrivals(&mut self, exits: &[u64]) -> Result<(), Reason> {
+        let redirected = exits.get(Exit::Redirected as usize).copied().unwrap_or(0);
+        let queues = self.queue_tallies.iter();
+        let arrived = queues.flat_map(|tally| ARRIVED.map(|range| tally.sum(range)));
+        let lost = self.watch.look(
+            Instant::now(),
+            redirected,
+            arrived.fold(0, u64::wrapping_add),
+        );
+        lost.map_or(Ok(()), |lost| Err(Reason::Mute { lost }))
     }
 
     /// Ends one. Clients that wait are answered until `until` at the latest. Returns what had ended a worker
@@ -204,7 +216,7 @@ impl Interface {
             };
             reason.get_or_insert(fault);
         }
-        self.publish();
+        let _ = self.publish();
         self.tally.close();
         drop(self.link.take());
         close(ended);
@@ -252,8 +264,16 @@ impl Interface {
         let tally = site
             .tallies
             .program(&site.shared.registry, &target.link.name);
+        let queue_tallies = (0..opening.served_queues)
+            .map(|queue| {
+                let name = worker_name(target, queue);
+                site.tallies.queue(&site.shared.registry, &name)
+            })
+            .collect();
         let (target, opening) = (target.clone(), opening.clone());
         Ok(Self {
+            queue_tallies,
+            watch: Watch::new(Instant::now()),
             target,
             rung,
             opening,
@@ -291,10 +311,10 @@ impl Interface {
         Ok(())
     }
 
-    fn publish(&self) {
-        if let Some(counts) = self.steering.exits() {
-            self.tally.publish(&counts);
-        }
+    fn publish(&self) -> Option<Vec<u64>> {
+        let counts = self.steering.exits()?;
+        self.tally.publish(&counts);
+        Some(counts)
     }
 }
 
@@ -360,6 +380,11 @@ fn tell_failures(target: &Target, failures: &Failures) {
     }
 }
 
+/// Of a queue's worker: of its thread, its counters and its statistics.
+fn worker_name(target: &Target, queue: u32) -> String {
+    format!("xdp.{}.{queue}", target.link.name)
+}
+
 /// Starts a worker for each queue and waits until all have opened theirs, or one could not.
 fn start_workers(
     site: &mut Site<'_>,
@@ -370,7 +395,7 @@ fn start_workers(
 ) -> Result<(), Setback> {
     let (told, opened) = channel();
     for queue in 0..opening.served_queues {
-        let name = format!("xdp.{}.{queue}", target.link.name);
+        let name = worker_name(target, queue);
         let tally = site.tallies.queue(&site.shared.registry, &name);
         let identity = Identity {
             name,

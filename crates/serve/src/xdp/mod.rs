@@ -1,7 +1,7 @@
 //! The fast path: XDP programs, AF_XDP queues and their workers.
 //!
-//! The [`Gate`] thread joins three things: what is listened on, which interfaces carry those addresses,
-//! and what runs. It looks when rtnetlink says that something changed, when a worker ends, and once a
+//! The [`Gate`] thread joins three things: what is listened on, where packets for those addresses come in
+//! (`sluicegate-places`), and what runs. It looks when rtnetlink says that something changed, when a worker ends, and once a
 //! second. Each interface has a program of its own and one worker for each queue that is served: all that have
 //! both an RX and a TX side, or the first of them, as many as `queues:` says. Either all of these run or none;
 //! whatever is not (yet) served so is served by the kernel's sockets, which are always read.
@@ -17,9 +17,10 @@
 //! Ending one: disable the queues; wait for the last batch; each worker answers what it has, then empties its
 //! slot of the map; detach; close the sockets.
 
-mod facts;
+mod forecast;
 mod gate;
 mod interface;
+mod notice;
 mod opening;
 mod pins;
 mod reason;
@@ -31,13 +32,16 @@ mod stats;
 mod steering;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod worker;
 
 use std::net::SocketAddr;
 
 use sluicegate_conf::XdpConfig;
+/// An interface that queries may come in by, and what is to be taken there.
+use sluicegate_places::Place as Target;
 
-pub(crate) use facts::carries_listen_address;
+pub(crate) use forecast::{carries_listen_address, forecast};
 pub(crate) use gate::Gate;
 pub(crate) use interface::busy_poll;
 pub(crate) use opening::takes_frags;

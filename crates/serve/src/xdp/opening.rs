@@ -2,7 +2,7 @@ use sluicegate_bpf::{MAX_BROADCAST, MAX_LISTEN, MAX_QUEUES};
 use sluicegate_conf::{XdpConfig, XdpMode};
 use sluicegate_xsk::nic::{Nic, NicCaps};
 
-use super::facts::Target;
+use super::Target;
 use super::{Reason, Rung};
 
 /// How an interface is to be opened, as far as it can be known before anything is touched.

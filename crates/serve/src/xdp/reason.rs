@@ -2,6 +2,7 @@ use std::fmt::{self, Display, Formatter};
 use std::path::PathBuf;
 
 use sluicegate_conf::XdpMode;
+use sluicegate_places::Why;
 use sluicegate_xsk::nic::AttachedMode;
 use sluicegate_xsk::prog::ShareError;
 
@@ -15,27 +16,9 @@ pub enum Reason {
     /// There is nothing to attach to.
     #[error("no interface carries a listen address")]
     NoInterface,
-    /// Loopback has no queues that AF_XDP could use, and needs none.
-    #[error("the loopback interface has no use for XDP")]
-    Loopback,
-    /// The interface passes on packets of other interfaces.
-    #[error("packets of a {kind} interface come in by the interfaces below it")]
-    Stacked {
-        /// The interface's kind as `ip link` names it.
-        kind: String,
-    },
-    /// A bridge, bond or VRF takes the interface's packets.
-    #[error("it is a port of {master}")]
-    Port {
-        /// The bridge, bond or VRF.
-        master: String,
-    },
-    /// No MAC address.
-    #[error("it is not an Ethernet interface")]
-    NotEthernet,
-    /// Not up.
-    #[error("it is down")]
-    Down,
+    /// What the interface is, or what it stands on.
+    #[error("{0}")]
+    Place(#[from] Why),
     /// It no longer exists in this network namespace.
     #[error("it is gone")]
     Gone,
@@ -95,6 +78,15 @@ pub enum Reason {
         /// What happened.
         what: String,
     },
+    /// The program's redirects lead nowhere.
+    #[error(
+        "its program redirected {lost} packets, and none reached the sockets; it is tried again when something about it \
+         changes"
+    )]
+    Mute {
+        /// Packets that were lost until it was noticed.
+        lost: u64,
+    },
     /// The interface could not be asked.
     #[error("{0}")]
     Query(String),
@@ -105,7 +97,11 @@ impl Reason {
     pub(super) const fn is_natural(&self) -> bool {
         matches!(
             self,
-            Self::SwitchedOff | Self::NoInterface | Self::Loopback | Self::Gone | Self::NoAddress
+            Self::SwitchedOff
+                | Self::NoInterface
+                | Self::Place(Why::Loopback)
+                | Self::Gone
+                | Self::NoAddress
         )
     }
 
@@ -113,8 +109,7 @@ impl Reason {
     /// itself (`named`) or by a wildcard alone. A wildcard takes in bridges and tunnels that nobody had in mind.
     pub(super) const fn is_excused(&self, named: bool) -> bool {
         match self {
-            Self::Loopback | Self::Down => true,
-            Self::Stacked { .. } | Self::Port { .. } | Self::NotEthernet => !named,
+            Self::Place(why) => !named || why.is_passing() || matches!(why, Why::Loopback),
             _ => false,
         }
     }
@@ -187,6 +182,8 @@ impl Display for Failures {
 
 #[cfg(test)]
 mod tests {
+    use sluicegate_places::Kind;
+
     use super::*;
 
     #[test]
@@ -219,16 +216,20 @@ mod tests {
 
     #[test]
     fn wildcard_excuses_what_can_have_no_queues() {
-        let bridge = Reason::Stacked {
-            kind: "bridge".into(),
-        };
-        let port = Reason::Port {
-            master: "br0".into(),
-        };
-        for reason in [bridge, port, Reason::NotEthernet] {
+        let name = || "x".to_owned();
+        let (kind, interface) = (Kind::Macvlan, name());
+        for why in [
+            Why::Stacked { kind },
+            Why::Port { master: name() },
+            Why::NoUplink { bridge: name() },
+            Why::NotEthernet { interface },
+        ] {
+            let reason = Reason::from(why);
             assert!(reason.is_excused(false) && !reason.is_excused(true));
         }
-        for reason in [Reason::Loopback, Reason::Down] {
+        let down = Why::Down { interface: name() };
+        let backup = Why::Backup { bond: name() };
+        for reason in [Why::Loopback, down, backup].map(Reason::from) {
             assert!(reason.is_excused(false) && reason.is_excused(true));
         }
         assert!(!Reason::NotPermitted(String::new()).is_excused(false));

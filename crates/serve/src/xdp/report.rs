@@ -6,6 +6,9 @@ use super::{Reason, Rung};
 #[derive(Debug, Default)]
 pub(super) struct Report {
     said: BTreeMap<String, Standing>,
+    /// The same of interfaces that can have no program, whatever is said of those below: a bridge's port may have
+    /// an address of its own, and be where the bridge's packets are taken.
+    refused: BTreeMap<String, Standing>,
     /// What was said of the server as a whole.
     overall: Option<Reason>,
 }
@@ -37,28 +40,17 @@ impl Standing {
 impl Report {
     /// Says how `interface` is served, if that is news; whether it was.
     pub(super) fn interface(&mut self, interface: &str, standing: Standing) -> bool {
-        if self.said.get(interface) == Some(&standing) {
-            return false;
-        }
-        match &standing {
-            Standing::Active { rung, queues } => {
-                tracing::info!(
-                    "XDP fast path active interface={interface} mode={rung} queues={queues}"
-                );
-            }
-            Standing::Kernel(reason) if reason.is_natural() => {
-                tracing::info!("{UNAVAILABLE} interface={interface} reason={reason}");
-            }
-            Standing::Kernel(reason) => {
-                tracing::warn!("{UNAVAILABLE} interface={interface} reason={reason}");
-            }
-        }
-        match standing {
-            // It has said its last: should it come back, that is news again.
-            Standing::Kernel(Reason::Gone | Reason::NoAddress) => drop(self.said.remove(interface)),
-            standing => drop(self.said.insert(interface.to_owned(), standing)),
-        }
-        true
+        say(&mut self.said, interface, standing)
+    }
+
+    /// Says why packets for the addresses of `interface` can't be taken anywhere, if that is news; whether it was.
+    pub(super) fn refused(&mut self, interface: &str, standing: Standing) -> bool {
+        say(&mut self.refused, interface, standing)
+    }
+
+    /// Packets for the addresses of `interface` can be taken somewhere: should that end, it is news.
+    pub(super) fn accept(&mut self, interface: &str) {
+        self.refused.remove(interface);
     }
 
     /// Whatever is said next of `interface` is news.
@@ -69,6 +61,7 @@ impl Report {
     /// Everything about interfaces is news again.
     pub(super) fn reset(&mut self) {
         self.said.clear();
+        self.refused.clear();
     }
 
     /// Says that no interface at all is served by AF_XDP, and why; `None` when that has changed.
@@ -83,11 +76,40 @@ impl Report {
     }
 }
 
+fn say(said: &mut BTreeMap<String, Standing>, interface: &str, standing: Standing) -> bool {
+    if said.get(interface) == Some(&standing) {
+        return false;
+    }
+    match &standing {
+        Standing::Active { rung, queues } => {
+            tracing::info!(
+                "XDP fast path active interface={interface} mode={rung} queues={queues}"
+            );
+        }
+        Standing::Kernel(reason) if reason.is_natural() => {
+            tracing::info!("{UNAVAILABLE} interface={interface} reason={reason}");
+        }
+        Standing::Kernel(reason) => {
+            tracing::warn!("{UNAVAILABLE} interface={interface} reason={reason}");
+        }
+    }
+    match standing {
+        // It has said its last: should it come back, that is news again.
+        Standing::Kernel(Reason::Gone | Reason::NoAddress) => drop(said.remove(interface)),
+        standing => drop(said.insert(interface.to_owned(), standing)),
+    }
+    true
+}
+
 const UNAVAILABLE: &str = "XDP not available, serving through the kernel:";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn waiting() -> Reason {
+        Reason::Query("waiting".to_owned())
+    }
 
     #[test]
     fn says_each_change_once() {
@@ -106,17 +128,17 @@ mod tests {
                 queues: 4
             }
         ));
-        assert!(report.interface("eth0", kernel(Reason::Down)));
-        assert!(!report.interface("eth0", kernel(Reason::Down)));
-        assert!(report.interface("eth1", kernel(Reason::Down)));
+        assert!(report.interface("eth0", kernel(waiting())));
+        assert!(!report.interface("eth0", kernel(waiting())));
+        assert!(report.interface("eth1", kernel(waiting())));
         assert!(report.interface("eth0", active()));
     }
 
     #[test]
     fn an_interface_that_comes_back_is_news() {
         let mut report = Report::default();
-        assert!(report.interface("eth0", Standing::Kernel(Reason::Down)));
+        assert!(report.interface("eth0", Standing::Kernel(waiting())));
         assert!(report.interface("eth0", Standing::Kernel(Reason::Gone)));
-        assert!(report.interface("eth0", Standing::Kernel(Reason::Down)));
+        assert!(report.interface("eth0", Standing::Kernel(waiting())));
     }
 }

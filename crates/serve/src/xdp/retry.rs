@@ -23,17 +23,23 @@ const FIRST: Duration = Duration::from_millis(500);
 const LONGEST_QUIET: Duration = Duration::from_secs(4);
 /// The longest wait where a try attaches and detaches a program.
 const LONGEST: Duration = Duration::from_mins(1);
+/// Where each try loses packets: only news allows another.
+const NEVER: Duration = Duration::from_hours(24 * 365);
 /// A start that held for less than this has failed.
 const STEADY: Duration = Duration::from_secs(5);
 
 impl Retry {
     /// A first failure, or one more after `before`.
     pub(super) fn after(before: Option<Self>, reason: &Reason, now: Instant) -> Self {
-        let quiet = !matches!(reason, Reason::Rungs(_) | Reason::Queue { .. });
+        let longest = match reason {
+            Reason::Rungs(_) | Reason::Queue { .. } => LONGEST,
+            Reason::Mute { .. } => NEVER,
+            _ => LONGEST_QUIET,
+        };
         Self {
             tried: now,
             failures: before.map_or(0, |before| before.failures.saturating_add(1)),
-            longest: if quiet { LONGEST_QUIET } else { LONGEST },
+            longest,
             at_once: false,
         }
     }
@@ -48,8 +54,9 @@ impl Retry {
         now: Instant,
     ) -> Self {
         let before = before.filter(|_| lived < STEADY);
+        let mute = matches!(reason, Reason::Mute { .. });
         Self {
-            at_once: before.is_none(),
+            at_once: before.is_none() && !mute,
             ..Self::after(before, reason, now)
         }
     }
@@ -64,6 +71,9 @@ impl Retry {
         } else {
             (FIRST, self.longest)
         };
+        if longest == NEVER {
+            return self.tried + NEVER;
+        }
         self.tried
             + first
                 .saturating_mul(1 << self.failures.min(10))
@@ -118,7 +128,7 @@ mod tests {
         let now = Instant::now();
         let failed = (0..9)
             .fold(None, |before, _| {
-                Some(Retry::after(before, &Reason::Down, now))
+                Some(Retry::after(before, &Reason::NoAddress, now))
             })
             .unwrap();
         let retry = Retry::after_end(Some(failed), &Reason::Gone, STEADY, now);
@@ -135,6 +145,15 @@ mod tests {
             })
             .unwrap();
         assert_eq!(retry.due(false), now + LONGEST_QUIET);
+    }
+
+    /// Packets were lost until that was noticed: it is not tried again as long as all is as it was.
+    #[test]
+    fn interface_that_swallows_packets_waits_for_news() {
+        let now = Instant::now();
+        let retry = Retry::after_end(None, &Reason::Mute { lost: 9 }, STEADY, now);
+        assert!(retry.due(false) > now + Duration::from_hours(24));
+        assert_eq!(retry.due(true), now + SETTLE);
     }
 
     /// A foreign program may go at any time, and looking for it costs the NIC nothing.

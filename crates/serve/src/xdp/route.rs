@@ -5,7 +5,7 @@ use std::path::Path;
 use sluicegate_conf::XdpRouteCheck;
 use sluicegate_xsk::nic::{Address, Link};
 
-use super::facts::Target;
+use super::Target;
 
 /// Whether the routes of replies decide which path takes a query: `xdp: route-check:`.
 ///

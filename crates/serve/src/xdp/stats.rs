@@ -42,6 +42,16 @@ impl Tally {
         }
     }
 
+    /// The sum of some counts, by their places among the labels, over all there were.
+    pub(super) fn sum(&self, labels: std::ops::Range<usize>) -> u64 {
+        let Sums { past, present } = &*self.lock();
+        let both = past.iter().zip(present);
+        let chosen = both.skip(labels.start).take(labels.len());
+        chosen.fold(0, |sum, (past, present)| {
+            sum.wrapping_add(*past).wrapping_add(*present)
+        })
+    }
+
     /// The present one is no more.
     pub(super) fn close(&self) {
         let Sums { past, present } = &mut *self.lock();
@@ -124,6 +134,9 @@ impl Tallies {
         Arc::clone(tally)
     }
 }
+
+/// What came to a queue's socket, taken or not: the packets, and those that the kernel dropped there.
+pub(super) const ARRIVED: [std::ops::Range<usize>; 2] = [0..1, 3..6];
 
 const QUEUE_LABELS: [&str; 23] = [
     "rx.packets",
@@ -219,6 +232,22 @@ mod tests {
         assert_eq!(shown(&registry), ["xdp.eth0.foreign.program-id=7"]);
         tallies.foreign(&registry, "eth0", None);
         assert_eq!(shown(&registry), ["xdp.eth0.foreign.program-id=0"]);
+    }
+
+    #[test]
+    fn what_arrived_is_among_the_labels() {
+        let labels: Vec<_> = ARRIVED
+            .into_iter()
+            .flatten()
+            .map(|at| QUEUE_LABELS[at])
+            .collect();
+        let drops = ["rx.drop.fill-empty", "rx.drop.ring-full", "rx.drop.other"];
+        assert_eq!(labels, [&["rx.packets"][..], &drops].concat());
+        let tally = Tally::new(vec!["a", "b", "c"]);
+        tally.publish(&[3, 4, 5]);
+        tally.close();
+        tally.publish(&[1, 1, 1]);
+        assert_eq!((tally.sum(0..1), tally.sum(1..3)), (4, 11));
     }
 
     #[test]

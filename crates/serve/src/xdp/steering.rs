@@ -3,7 +3,7 @@ use std::net::Ipv4Addr;
 use sluicegate_bpf::{self as bpf, Exit};
 use sluicegate_xsk::prog::{Map, MapError, Program, SharedMaps, XskMap};
 
-use super::facts::Target;
+use super::Target;
 
 /// The maps that decide what of an interface's packets comes to our sockets, and their program if it is ours.
 pub(super) struct Steering {

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use sluicegate_lab::harness::suite;
 use sluicegate_lab::needs;
 
+mod doctor;
 mod drivers;
 mod kinds;
 mod site;
@@ -49,6 +50,11 @@ fn main() -> ExitCode {
             "igb serves on through a reload",
             needs![Root, Netns, Nic("igb-s1"), Peer("kdig")],
             || drivers::reload("igb"),
+        )
+        .test(
+            "doctor mends what igb does by default",
+            needs![Root, Netns, Nic("igb-s1"), Tool("ethtool")],
+            || doctor::mends("igb"),
         )
         .test(
             "a VLAN on virtio_net",

@@ -1,17 +1,17 @@
 use sluicegate_xsk::nic::AttachedMode;
 
 use crate::change::quoted;
-use crate::{Change, Facts, Finding, Group, Interface, Role, Verdict};
+use crate::{Change, Facts, Finding, Group, Interface, KernelVersion, Role, Verdict};
 
 /// One interface.
 pub(super) fn examine(facts: &Facts, one: &Interface) -> Vec<Finding> {
-    vec![mtu(one), program(facts, one)]
+    vec![mtu(facts, one), program(facts, one)]
 }
 
 /// The longest packet that fits a frame of the UMEM, with Ethernet header and two tags around it.
 const MAX_MTU_BYTES: u32 = 2048 - 256 - 14 - 8;
 
-fn mtu(one: &Interface) -> Finding {
+fn mtu(facts: &Facts, one: &Interface) -> Finding {
     let mtu_bytes = one.link.mtu_bytes;
     let finding = Finding::new("mtu", Group::Interface)
         .probed("mtu_bytes", mtu_bytes)
@@ -22,6 +22,14 @@ fn mtu(one: &Interface) -> Finding {
             format!("packets of {mtu_bytes} bytes fit a frame"),
         );
     }
+    if in_pieces(facts, one) {
+        return finding
+            .is(
+                Verdict::Info,
+                format!("an MTU of {mtu_bytes}: packets longer than {MAX_MTU_BYTES} bytes take the kernel's path"),
+            )
+            .why("the program is loaded for packets in several pieces; with an MTU that fits a frame zero-copy is possible too");
+    }
     finding
         .is(Verdict::Warn, format!("an MTU of {mtu_bytes}; frames hold packets of {MAX_MTU_BYTES} bytes"))
         .why("drivers refuse a native program whose frames could not hold a whole packet, and the kernel answers. DNS over UDP needs no more than 1500")
@@ -30,6 +38,12 @@ fn mtu(one: &Interface) -> Finding {
             from: mtu_bytes,
             to: 1500,
         })
+}
+
+/// Whether the driver hands on packets in several pieces, and the kernel copies all of them to AF_XDP (6.6 and later).
+fn in_pieces(facts: &Facts, one: &Interface) -> bool {
+    let version = KernelVersion::of_release(&facts.host.release).unwrap_or_default();
+    one.features.is_some_and(|features| features.rx_sg) && version >= KernelVersion(6, 6, 0)
 }
 
 /// What the names of the server's own programs begin with.
@@ -64,6 +78,10 @@ fn program(facts: &Facts, one: &Interface) -> Finding {
         Some(name) if name.starts_with(OWN) => finding.is(
             Verdict::Ok,
             format!("the server's program {id} runs, {mode}"),
+        ),
+        Some(name) if facts.wanted.xdp.pinned_maps.is_some() => finding.is(
+            Verdict::Ok,
+            format!("the program {id}, '{name}' ({mode}), is the one to redirect by the pinned maps"),
         ),
         Some(name) => foreign(
             finding,
@@ -121,6 +139,16 @@ mod tests {
             verdict(&after(|eth0| eth0.link.mtu_bytes = MAX_MTU_BYTES), "mtu").0,
             Verdict::Ok
         );
+    }
+
+    #[test]
+    fn packets_in_several_pieces_may_be_large() {
+        let all = after(|eth0| {
+            let mut features = sluicegate_xsk::nic::XdpFeatures::default();
+            features.rx_sg = true;
+            (eth0.link.mtu_bytes, eth0.features) = (9000, Some(features));
+        });
+        assert_eq!(verdict(&all, "mtu"), (Verdict::Info, None));
     }
 
     #[test]

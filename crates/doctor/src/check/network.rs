@@ -1,12 +1,14 @@
 use std::net::IpAddr;
 
+use sluicegate_conf::XdpRouteCheck;
+
 use crate::change::quoted;
 use crate::facts::Place;
 use crate::{Change, Facts, Finding, Group, Interface, Role, Verdict};
 
 /// How interfaces, addresses and routes hang together.
 pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
-    let mut all = vec![carriers(facts), same_subnet(facts)];
+    let mut all = vec![carriers(facts), same_subnet(facts), route_look_up(facts)];
     let listening = facts
         .interfaces
         .iter()
@@ -204,6 +206,48 @@ fn return_route(facts: &Facts, one: &Interface) -> Finding {
         ))
 }
 
+/// Whether the program can look up where replies leave: the kernel lets it where the loopback interface forwards.
+fn route_look_up(facts: &Facts) -> Finding {
+    let (v4, v6) = (facts.host.lo4_forwarding, facts.host.lo6_forwarding);
+    let finding = Finding::new("route-look-up", Group::Network)
+        .probed("lo4_forwarding", v4)
+        .probed("lo6_forwarding", v6);
+    if facts.wanted.xdp.route_check == XdpRouteCheck::No {
+        return finding.is(Verdict::Ok, "`route-check: no`: nothing is looked up");
+    }
+    let outside = || facts.places.iter().filter(|place| !place.ip.is_loopback());
+    let first = outside().next();
+    if outside().all(|place| first.is_some_and(|first| first.interface == place.interface)) {
+        return finding.is(
+            Verdict::Ok,
+            "one interface: replies leave where queries come in",
+        );
+    }
+    let blind: Vec<&str> = [("ipv4", v4), ("ipv6", v6)]
+        .into_iter()
+        .filter(|(_, forwarding)| *forwarding == Some(0))
+        .map(|(family, _)| family)
+        .collect();
+    if blind.is_empty() {
+        return finding.is(Verdict::Ok, "the program can look up where replies leave");
+    }
+    blind.iter().fold(
+        finding
+            .is(Verdict::Info, "the program can't look up where replies leave")
+            .why(
+                "the kernel does that only where loopback forwards. Without it a reply leaves by the interface that its query \
+                 came in by, whatever the routes say; that is wrong only where routes are asymmetric",
+            ),
+        |finding, family| {
+            finding.mend(Change::Sysctl {
+                key: format!("net/{family}/conf/lo/forwarding"),
+                from: "0".into(),
+                to: "1".into(),
+            })
+        },
+    )
+}
+
 fn effective_rp_filter(facts: &Facts, one: &Interface) -> Option<u64> {
     facts.host.all.rp_filter.max(one.conf.rp_filter)
 }
@@ -338,6 +382,20 @@ mod tests {
         assert_eq!(
             verdict(&examine(&facts), "return-route").0,
             Verdict::Skipped
+        );
+    }
+
+    #[test]
+    fn routes_that_cannot_be_looked_up() {
+        let mut facts = good();
+        facts.host.lo4_forwarding = Some(0);
+        facts.places = vec![place("lo", "127.0.0.1/8"), place("eth0", "192.0.2.1/24")];
+        assert_eq!(verdict(&examine(&facts), "route-look-up").0, Verdict::Ok);
+        facts.places.push(place("eth1", "198.51.100.1/24"));
+        let command = "sysctl -w net/ipv4/conf/lo/forwarding=1".to_owned();
+        assert_eq!(
+            verdict(&examine(&facts), "route-look-up"),
+            (Verdict::Info, Some(command))
         );
     }
 

@@ -18,6 +18,7 @@ pub(super) const NEEDED: &[(u32, &str)] =
 /// Stands for the last one, as before Linux 5.8.
 const SYS_ADMIN: u32 = 21;
 const IPC_LOCK: u32 = 14;
+const SYS_RESOURCE: u32 = 24;
 /// Lets a program without root have them.
 const SETCAP: &str =
     "setcap cap_net_bind_service,cap_net_raw,cap_net_admin,cap_bpf=ep \"$(command -v sluicegate)\"";
@@ -120,8 +121,13 @@ fn memlock(facts: &Facts) -> Finding {
         Some(Limit::Bytes(limit)) => limit,
     };
     let finding = finding.probed("limit_bytes", limit);
-    if process.can(IPC_LOCK) {
-        return finding.is(Verdict::Ok, "CAP_IPC_LOCK lifts the limit of locked memory");
+    // A server with `username:` keeps no capability; one that may raise its limit does so first.
+    let lifted = !facts.wanted.drops_privileges && process.can(IPC_LOCK);
+    if lifted || process.kind == ProcessKind::Own && process.can(SYS_RESOURCE) {
+        return finding.is(
+            Verdict::Ok,
+            "this user's capabilities lift the limit of locked memory",
+        );
     }
     if limit >= needed {
         return finding.is(
@@ -300,7 +306,7 @@ mod tests {
         let limited = |more: fn(&mut Facts)| {
             after(move |facts| {
                 facts.process.memlock = Some(Limit::Bytes(8 << 20));
-                facts.process.effective = ALL & !(1 << IPC_LOCK);
+                facts.process.effective = ALL & !(1 << IPC_LOCK) & !(1 << SYS_RESOURCE);
                 more(facts);
             })
         };
@@ -312,7 +318,7 @@ mod tests {
             let all = after(|facts| {
                 facts.process.memlock = Some(Limit::Bytes(8 << 20));
                 facts.process.memlock_hard = Some(hard);
-                facts.process.effective = ALL & !(1 << IPC_LOCK);
+                facts.process.effective = ALL & !(1 << IPC_LOCK) & !(1 << SYS_RESOURCE);
             });
             verdict(&all, "memlock").1
         };
@@ -327,6 +333,12 @@ mod tests {
             "memlock",
         );
         assert!(how == Verdict::Warn && command.unwrap().contains("LimitMEMLOCK=infinity"));
+        // What root may is not what the server may that root starts.
+        let other_user = limited(|facts| {
+            facts.process.effective = 1 << IPC_LOCK;
+            facts.wanted.drops_privileges = true;
+        });
+        assert_eq!(verdict(&other_user, "memlock").0, Verdict::Info);
         let server = limited(|facts| facts.process.kind = ProcessKind::Server);
         assert_eq!(verdict(&server, "memlock").0, Verdict::Warn);
         for enough in [
@@ -334,6 +346,7 @@ mod tests {
             |facts| facts.process.memlock = Some(Limit::Unlimited),
             |facts| facts.process.memlock = Some(Limit::Bytes(64 << 20)),
             |facts| facts.wanted.xdp.frames = 1024,
+            |facts| facts.process.effective = 1 << IPC_LOCK,
         ] {
             assert_eq!(verdict(&limited(enough), "memlock").0, Verdict::Ok);
         }

@@ -24,7 +24,11 @@ fn count(facts: &Facts, one: &Interface) -> Finding {
             channels.map(|channels| channels.max_combined),
         )
         .probed("processors", processors);
-    let says = format!("{queues} RX queues, {processors} processors");
+    let says = format!(
+        "{}, {}",
+        counted(queues, "RX queue"),
+        counted(processors, "processor")
+    );
     let Some(channels) = channels else {
         return finding.is(Verdict::Ok, says);
     };
@@ -50,6 +54,10 @@ fn count(facts: &Facts, one: &Interface) -> Finding {
             .why("more workers than processors take turns; nothing is lost but some cache warmth");
     }
     finding.is(Verdict::Ok, says)
+}
+
+fn counted(number: u32, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn tx(one: &Interface) -> u32 {

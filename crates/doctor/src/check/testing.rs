@@ -26,6 +26,8 @@ pub(crate) fn good() -> Facts {
             rmem_max_bytes: Some(8 << 20),
             container: None,
             all: conf,
+            lo4_forwarding: Some(1),
+            lo6_forwarding: Some(1),
         },
         process: Process {
             kind: ProcessKind::Own,

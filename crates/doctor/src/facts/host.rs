@@ -21,6 +21,10 @@ pub struct Host {
     pub container: Option<String>,
     /// `net.ipv4.conf.all`: `rp_filter`, `arp_ignore`, `arp_announce`.
     pub all: Conf,
+    /// `net.ipv4.conf.lo.forwarding`.
+    pub lo4_forwarding: Option<u64>,
+    /// `net.ipv6.conf.lo.forwarding`.
+    pub lo6_forwarding: Option<u64>,
 }
 
 /// IPv4 settings of one interface, or of all of them.
@@ -52,6 +56,8 @@ impl Host {
             rmem_max_bytes: root.number("proc/sys/net/core/rmem_max"),
             container: container(root),
             all: Conf::gather(root, "all"),
+            lo4_forwarding: root.number("proc/sys/net/ipv4/conf/lo/forwarding"),
+            lo6_forwarding: root.number("proc/sys/net/ipv6/conf/lo/forwarding"),
         }
     }
 }

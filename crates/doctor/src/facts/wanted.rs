@@ -10,6 +10,8 @@ pub struct Wanted {
     pub listen: Vec<WantedListen>,
     /// The clause `xdp:`.
     pub xdp: XdpConfig,
+    /// Whether the server goes on as another user, without any capability (`username:`).
+    pub drops_privileges: bool,
 }
 
 /// One address or interface that is listened on.
@@ -25,7 +27,8 @@ impl Default for Wanted {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
-            xdp: XdpConfig::default(),
+            xdp: Config::default().xdp,
+            drops_privileges: false,
         }
     }
 }
@@ -40,6 +43,10 @@ impl Wanted {
         Self {
             listen: listen.collect(),
             xdp: config.xdp.clone(),
+            drops_privileges: config
+                .username
+                .as_ref()
+                .is_some_and(|user| !user.value.is_empty()),
         }
     }
 

@@ -1,5 +1,4 @@
 //! Rows about UDP and DNS headers.
-#![expect(clippy::too_many_lines, reason = "flat tables")]
 
 use sluicegate_bpf::Exit;
 

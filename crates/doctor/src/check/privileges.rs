@@ -305,6 +305,7 @@ mod tests {
     fn locked_memory() {
         let limited = |more: fn(&mut Facts)| {
             after(move |facts| {
+                facts.wanted.xdp.frames = 8192;
                 facts.process.memlock = Some(Limit::Bytes(8 << 20));
                 facts.process.effective = ALL & !(1 << IPC_LOCK) & !(1 << SYS_RESOURCE);
                 more(facts);

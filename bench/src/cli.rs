@@ -29,6 +29,9 @@ enum Command {
         /// Only contenders whose label contains one of these.
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
+        /// Keeps what was measured before; cases that are run now take the place of those of the same name.
+        #[arg(long)]
+        add: bool,
         /// Where the results go.
         #[arg(long, default_value = "target/bench")]
         out: PathBuf,
@@ -59,12 +62,14 @@ pub(crate) fn run() -> Result<()> {
             effort,
             cases,
             only,
+            add,
             out,
         } => {
             let choice = run::Choice {
                 effort,
                 cases,
                 only,
+                add,
             };
             run::run(&choice, &out)?;
             report::write(&out, None)

@@ -22,6 +22,8 @@ pub(crate) struct Choice {
     pub(crate) cases: Vec<String>,
     /// All if empty.
     pub(crate) only: Vec<String>,
+    /// Whether what is in the folder already is kept.
+    pub(crate) add: bool,
 }
 
 /// The name of what is measured without a network, among those of the cases.
@@ -42,10 +44,21 @@ pub(crate) fn run(choice: &Choice, out: &Path) -> Result<()> {
             "there is no case {wanted:?}: see `bench cases`"
         );
     }
-    let mut results = Results {
-        machine: Machine::look(choice.effort)?,
-        cases: Vec::new(),
-        in_process: std::collections::BTreeMap::new(),
+    let machine = Machine::look(choice.effort)?;
+    let file = out.join("results.json");
+    let mut results = if choice.add {
+        let before = Results::read(&file)?;
+        ensure!(
+            before.machine.revision == machine.revision,
+            "what is there was measured of another revision"
+        );
+        before
+    } else {
+        Results {
+            machine,
+            cases: Vec::new(),
+            in_process: std::collections::BTreeMap::new(),
+        }
     };
     if choice.takes_in_process() {
         say(&format!("\n{IN_PROCESS}: without a network"));
@@ -54,7 +67,7 @@ pub(crate) fn run(choice: &Choice, out: &Path) -> Result<()> {
             Some(counts) => results.in_process.extend(counts),
             None => say("  no instruction counts: they need the command valgrind"),
         }
-        results.save(&out.join("results.json"))?;
+        results.save(&file)?;
     }
     let mut world = None;
     for case in CASES.iter().filter(|case| choice.takes(case)) {
@@ -62,8 +75,8 @@ pub(crate) fn run(choice: &Choice, out: &Path) -> Result<()> {
         if case.content == Content::World && world.is_none() {
             world = Some(start_world()?);
         }
-        results.cases.push(run_case(choice, case, world.as_ref())?);
-        results.save(&out.join("results.json"))?;
+        results.enter(run_case(choice, case, world.as_ref())?);
+        results.save(&file)?;
     }
     Ok(())
 }

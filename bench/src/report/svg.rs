@@ -36,10 +36,13 @@ pub(super) struct Line {
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 220.0;
-const RIGHT: f64 = 130.0;
+/// Room for "1,234,567 answers/s" and a whisker.
+const RIGHT: f64 = 160.0;
 const TOP: f64 = 50.0;
 const ROW: f64 = 30.0;
 const PLOT_HEIGHT: f64 = 280.0;
+/// Between two labels, one above the other.
+const LINE_HEIGHT: f64 = 14.0;
 /// Told apart by people with any of the usual colour blindnesses (Okabe and Ito).
 const COLOURS: [&str; 8] = [
     "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#999999", "#000000",
@@ -94,7 +97,9 @@ impl Lines {
         let left = 70.0;
         let width = WIDTH - left - LEFT;
         let x_at = |x: f64| left + (x / first).ln() / (last / first).ln() * width;
-        let y_at = |y: f64| TOP + PLOT_HEIGHT * (1.0 - y / (most * 1.1));
+        let step = tick_step(most);
+        let steps = (most / step).ceil();
+        let y_at = |y: f64| TOP + PLOT_HEIGHT * (1.0 - y / (step * steps));
         let bottom = y_at(0.0);
         let mut body = format!(
             "<path d=\"M{left} {TOP}V{bottom}H{:.0}\" fill=\"none\" stroke=\"#333\"/>\
@@ -119,8 +124,8 @@ impl Lines {
                 number(x, 0)
             );
         }
-        for step in 1..=4 {
-            let y = most * f64::from(step) / 4.0;
+        let ticks = std::iter::successors(Some(0.0), |y| Some(y + step));
+        for y in ticks.take_while(|y| *y < step * (steps + 0.5)) {
             let at = y_at(y);
             let _ = writeln!(
                 body,
@@ -129,41 +134,58 @@ impl Lines {
                 left + width,
                 left - 6.0,
                 at + 4.0,
-                number(y, usize::from(most < 20.0)),
+                number(y, usize::from(step < 1.0)),
             );
         }
-        for (at, line) in self
-            .series
-            .iter()
-            .filter(|line| !line.points.is_empty())
-            .enumerate()
-        {
-            body += &drawn(line, COLOURS[at % COLOURS.len()], x_at, y_at);
-        }
+        body += &self.lines(x_at, y_at);
         Some(document(&self.title, bottom + 50.0, &body))
+    }
+
+    /// The lines, each with its label at its end.
+    fn lines(&self, x_at: impl Fn(f64) -> f64, y_at: impl Fn(f64) -> f64) -> String {
+        let mut text = String::new();
+        let lines = || {
+            self.series
+                .iter()
+                .filter_map(|line| Some((line, *line.points.last()?)))
+        };
+        let heights = spread(lines().map(|(_, (_, y))| y_at(y)).collect());
+        for (at, ((line, (x, _)), height)) in lines().zip(heights).enumerate() {
+            let points = line.points.iter();
+            let points: Vec<String> = points
+                .map(|(x, y)| format!("{:.1},{:.1}", x_at(*x), y_at(*y)))
+                .collect();
+            let colour = COLOURS[at % COLOURS.len()];
+            let _ = writeln!(
+                text,
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\
+                 <text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{}</text>",
+                points.join(" "),
+                x_at(x) + 8.0,
+                height + 4.0,
+                escape(&line.label),
+            );
+        }
+        text
     }
 }
 
-fn drawn(
-    line: &Line,
-    colour: &str,
-    x_at: impl Fn(f64) -> f64,
-    y_at: impl Fn(f64) -> f64,
-) -> String {
-    let points: Vec<String> = line
-        .points
-        .iter()
-        .map(|(x, y)| format!("{:.1},{:.1}", x_at(*x), y_at(*y)))
-        .collect();
-    let (x, y) = line.points.last().copied().unwrap_or_default();
-    format!(
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\
-         <text x=\"{:.1}\" y=\"{:.1}\" fill=\"{colour}\">{}</text>\n",
-        points.join(" "),
-        x_at(x) + 8.0,
-        y_at(y) + 4.0,
-        escape(&line.label),
-    )
+/// The distance of two ticks: 1, 2 or 5 times a power of ten, such that there are at most six.
+fn tick_step(most: f64) -> f64 {
+    let power = 10f64.powf((most / 6.0).log10().floor());
+    let steps = [1.0, 2.0, 5.0].map(|digit| digit * power);
+    let fits = steps.into_iter().find(|step| step * 6.0 >= most);
+    fits.unwrap_or(power * 10.0)
+}
+
+/// Moves labels down, as little as they must, so that none covers another; in the order given.
+fn spread(mut heights: Vec<f64>) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..heights.len()).collect();
+    order.sort_by(|a, b| heights[*a].total_cmp(&heights[*b]));
+    for pair in order.windows(2) {
+        heights[pair[1]] = heights[pair[1]].max(heights[pair[0]] + LINE_HEIGHT);
+    }
+    heights
 }
 
 /// A contender has the same colour in every plot.
@@ -221,6 +243,28 @@ mod tests {
     }
 
     #[test]
+    fn ticks_are_round_and_few() {
+        for (most, step) in [
+            (533.0, 100.0),
+            (7.7, 2.0),
+            (1.0, 0.2),
+            (60.0, 10.0),
+            (61.0, 20.0),
+        ] {
+            assert!((tick_step(most) - step).abs() < 1e-9, "{most}");
+        }
+    }
+
+    #[test]
+    fn labels_do_not_cover_each_other() {
+        let apart = spread(vec![50.0, 10.0, 12.0]);
+        assert_eq!(
+            apart.iter().map(|y| y.round() as i32).collect::<Vec<_>>(),
+            [50, 10, 24]
+        );
+    }
+
+    #[test]
     fn the_longest_bar_fills_the_plot() {
         let bar = |label: &str, value| Bar {
             label: label.to_owned(),
@@ -235,7 +279,7 @@ mod tests {
             values: vec![bar("one", 2.0), bar("two", 4.0)],
         };
         let svg = bars.svg().unwrap();
-        assert!(svg.contains("width=\"410.0\"") && svg.contains("width=\"205.0\""));
+        assert!(svg.contains("width=\"380.0\"") && svg.contains("width=\"190.0\""));
         assert!(svg.contains("a &lt; b"));
     }
 }

@@ -54,13 +54,13 @@ pub(crate) fn remember(shared: &Shared, name: &str) {
         stale: false,
     };
     let policy = shared.brain.policy.load();
-    let resolution = resolution(question, policy.limits());
+    let resolution = resolution(&question, policy.limits());
     let cache = &shared.brain.cache;
     cache.insert(&resolution, policy.limits(), shared.now());
 }
 
 /// An address, as if the engine had found it.
-fn resolution(question: Question, limits: &Limits) -> Resolution {
+fn resolution(question: &Question, limits: &Limits) -> Resolution {
     let mut wire = vec![0, 0, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
     wire.extend(question.name.as_bytes());
     wire.extend([0, 1, 0, 1]);
@@ -71,7 +71,7 @@ fn resolution(question: Question, limits: &Limits) -> Resolution {
         wire: &wire,
         ede: None,
     };
-    Resolution::new(&question, &found, limits)
+    Resolution::new(question, &found, limits)
 }
 
 /// A query of type A with RD=1 and no EDNS.
@@ -189,7 +189,7 @@ fn answer(end: &HubEnd, release: &AtomicBool, stop: &AtomicBool) {
                     Plan::Hold => held.push((*id, token)),
                     Plan::Late => {
                         assert!(port.settle(token, Err(Failure::Late)));
-                        let resolution = resolution(question, policy.limits());
+                        let resolution = resolution(&question, policy.limits());
                         assert!(port.settle(token, Ok(Arc::new(resolution))));
                     }
                 }

@@ -16,7 +16,7 @@ pub(crate) const ON_OLD_KERNEL: &str = "--on-a-kernel-of-a-test-without";
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         trial("a_kernel_without_landlock_is_told_of", || {
-            without("landlock")
+            without("landlock");
         }),
         trial("a_kernel_without_seccomp_is_told_of", || without("seccomp")),
     ]

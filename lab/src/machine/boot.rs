@@ -65,7 +65,7 @@ impl Machine {
     /// Starts one, and waits until systemd has started all that it starts by itself. Its network is an empty namespace.
     ///
     /// # Errors
-    /// If it can't be started, or isn't up after [`BOOT_LIMIT`].
+    /// If it can't be started, or isn't up after a bounded time.
     pub fn boot() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +103,7 @@ impl Machine {
     /// Runs a command inside to its end, as root, with a clean environment.
     ///
     /// # Errors
-    /// If it can't be started or isn't done after [`COMMAND_LIMIT`].
+    /// If it can't be started or isn't done after a bounded time.
     pub fn run(&self, words: &[&str]) -> Result<Finished> {
         let mut command = Command::new("nsenter");
         command

@@ -27,7 +27,7 @@ const PREVIOUS: [&str; 6] = [
 
 impl Machine {
     /// The files whose content, owner or mode differs from the base folder's, the new ones, and those that are gone
-    /// (`- /path`), sorted. Folders count where they are new. The [books](BOOKS) don't count.
+    /// (`- /path`), sorted. Folders count where they are new. The books that dpkg and apt keep don't count.
     ///
     /// # Errors
     /// A file could not be read.

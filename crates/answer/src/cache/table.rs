@@ -134,10 +134,12 @@ impl Cache {
     /// As [`Cache::sequence`], before what is found here is remembered elsewhere: also `None` while the answer may stand
     /// in another set, since it is on its way to this one.
     pub(crate) fn sequence_at_rest(&self, place: Place) -> Option<u64> {
+        // Read first: should the table grow in the middle of this, its set has another sequence afterwards.
+        let sequence = self.sequence(place)?;
         let former = self.small.former_home(place.hash);
         let is_here = place.small == self.small.home(place.hash)
             && former.is_none_or(|set| !set.may_hold(place.tag()));
-        self.sequence(place).filter(|_| is_here)
+        is_here.then_some(sequence)
     }
 
     /// Fetches what a look-up at this place reads first. The value means nothing; feed it to

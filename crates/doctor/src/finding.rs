@@ -114,14 +114,17 @@ impl Finding {
         self
     }
 
-    pub(crate) fn mend(mut self, change: Change) -> Self {
-        self.mend.push(Mend::Change(change));
+    pub(crate) fn mended_by(mut self, mend: Mend) -> Self {
+        self.mend.push(mend);
         self
     }
 
-    pub(crate) fn by_hand(mut self, command: impl Into<String>) -> Self {
-        self.mend.push(Mend::ByHand(command.into()));
-        self
+    pub(crate) fn mend(self, change: Change) -> Self {
+        self.mended_by(Mend::Change(change))
+    }
+
+    pub(crate) fn by_hand(self, command: impl Into<String>) -> Self {
+        self.mended_by(Mend::ByHand(command.into()))
     }
 }
 

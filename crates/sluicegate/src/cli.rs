@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// Looks at the kernel, at what the process may do, at the interfaces that carry the configuration's addresses and
     /// those below them, and at the running server if there is one. Changes nothing unless told to by --fix.
     ///
-    /// Exit status: 0 nothing to mend, 1 warnings, 2 failures (or wrong arguments).
+    /// Exit status: 0 nothing to mend, 1 warnings, 2 failures (or doctor itself failed: wrong arguments).
     Doctor(DoctorArgs),
     /// Print the counters of a running server
     Stats(StatsArgs),

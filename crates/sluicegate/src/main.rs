@@ -54,7 +54,12 @@ fn main() -> ExitCode {
             {
                 eprintln!("sluicegate: {error:#}");
             }
-            ExitCode::FAILURE
+            // 1 is a verdict of doctor's: that there are warnings.
+            if matches!(cli.command, Some(Command::Doctor(_))) {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

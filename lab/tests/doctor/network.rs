@@ -38,6 +38,16 @@ pub(crate) fn port() -> Result<()> {
         !patient.host.ip("link show eth0")?.contains("master"),
         "still a port"
     );
+    // Nothing is left to look at, which is another thing than a check that there is not.
+    let nothing = patient.host.run(&patient.doctor(&["port"])?)?;
+    ensure!(nothing.success(), "{}", nothing.stderr);
+    let unknown = patient.host.run(&patient.doctor(&["porth"])?)?;
+    ensure!(
+        unknown.status.code() == Some(2) && unknown.stderr.contains("no check 'porth'"),
+        "{:?}: {}",
+        unknown.status.code(),
+        unknown.stderr
+    );
     patient.undo()?;
     patient.ask("port")?.expect("warn")?;
     patient.type_in(said.command()?)?;

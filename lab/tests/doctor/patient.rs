@@ -87,6 +87,12 @@ impl Patient {
             done.stdout,
             done.stderr
         );
+        ensure!(
+            matches!(done.status.code(), Some(0 | 1)) && done.stderr.is_empty(),
+            "{:?}: {}",
+            done.status.code(),
+            done.stderr
+        );
         Ok(done.stdout)
     }
 

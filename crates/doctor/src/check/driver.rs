@@ -2,9 +2,15 @@ use crate::change::quoted;
 use crate::{Driver, Facts, Finding, Group, Interface, KernelVersion, Verdict, known};
 
 /// Kinds that have no queues of their own.
-pub(super) const STACKED: &[&str] = &[
+const STACKED: &[&str] = &[
     "bridge", "bond", "team", "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "vrf", "dummy",
 ];
+
+/// The kind of an interface that has no queues of its own.
+pub(super) fn stacked(one: &Interface) -> Option<&str> {
+    let kind = one.link.kind.as_deref();
+    kind.filter(|kind| STACKED.contains(kind))
+}
 
 /// Whether programs run in the driver, and whether it has zero-copy.
 pub(super) fn driver(facts: &Facts, one: &Interface) -> Finding {
@@ -23,12 +29,7 @@ pub(super) fn driver(facts: &Facts, one: &Interface) -> Finding {
             one.features.map(|features| features.zero_copy),
         )
         .probed("source", row.map(|row| row.source));
-    if let Some(kind) = one
-        .link
-        .kind
-        .as_deref()
-        .filter(|kind| STACKED.contains(kind))
-    {
+    if let Some(kind) = stacked(one) {
         return finding.is(
             Verdict::Info,
             format!("a {kind} has no queues of its own; what is below it counts"),

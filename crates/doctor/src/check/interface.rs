@@ -1,5 +1,6 @@
 use sluicegate_xsk::nic::AttachedMode;
 
+use super::driver::stacked;
 use crate::change::quoted;
 use crate::{Change, Facts, Finding, Group, Interface, KernelVersion, Role, Verdict};
 
@@ -22,6 +23,14 @@ fn mtu(facts: &Facts, one: &Interface) -> Finding {
             format!("packets of {mtu_bytes} bytes fit a frame"),
         );
     }
+    if let Some(kind) = stacked(one) {
+        return finding.is(
+            Verdict::Ok,
+            format!(
+                "an MTU of {mtu_bytes}; a {kind} has no frames of its own, what is below it counts"
+            ),
+        );
+    }
     if in_pieces(facts, one) {
         return finding
             .is(
@@ -30,14 +39,22 @@ fn mtu(facts: &Facts, one: &Interface) -> Finding {
             )
             .why("the program is loaded for packets in several pieces; with an MTU that fits a frame zero-copy is possible too");
     }
-    finding
+    let finding = finding
         .is(Verdict::Warn, format!("an MTU of {mtu_bytes}; frames hold packets of {MAX_MTU_BYTES} bytes"))
-        .why("drivers refuse a native program whose frames could not hold a whole packet, and the kernel answers. DNS over UDP needs no more than 1500")
-        .mend(Change::Mtu {
-            interface: one.link.name.clone(),
-            from: mtu_bytes,
-            to: 1500,
-        })
+        .why("drivers refuse a native program whose frames could not hold a whole packet, and the kernel answers. DNS over UDP needs no more than 1500");
+    let change = Change::Mtu {
+        interface: one.link.name.clone(),
+        from: mtu_bytes,
+        to: 1500,
+    };
+    if one.carries {
+        // The kernel lowers those above along with it, and doesn't raise them again.
+        return finding.by_hand(format!(
+            "{}    # lowers the MTU of VLANs above too",
+            change.command()
+        ));
+    }
+    finding.mend(change)
 }
 
 /// Whether the driver hands on packets in several pieces, and the kernel copies all of them to AF_XDP (6.6 and later).
@@ -120,7 +137,7 @@ fn foreign(finding: Finding, one: &Interface, mode: AttachedMode, says: String) 
 mod tests {
     use super::super::testing::{eth0, good, one, verdict};
     use super::*;
-    use crate::Program;
+    use crate::{Mend, Program};
 
     fn after(change: impl FnOnce(&mut Interface)) -> Vec<Finding> {
         let mut eth0 = eth0();
@@ -138,6 +155,23 @@ mod tests {
         assert_eq!(
             verdict(&after(|eth0| eth0.link.mtu_bytes = MAX_MTU_BYTES), "mtu").0,
             Verdict::Ok
+        );
+    }
+
+    #[test]
+    fn what_stands_on_others_is_left_alone() {
+        for kind in ["bridge", "bond", "vlan"] {
+            let all =
+                after(|one| (one.link.mtu_bytes, one.link.kind) = (9000, Some(kind.to_owned())));
+            assert_eq!(verdict(&all, "mtu"), (Verdict::Ok, None), "{kind}");
+        }
+        // What carries others can't be put back alone.
+        let all = after(|eth0| (eth0.link.mtu_bytes, eth0.carries) = (9000, true));
+        let finding = one(&all, "mtu");
+        assert_eq!(finding.verdict, Verdict::Warn);
+        assert!(
+            matches!(&finding.mend[..], [Mend::ByHand(command)] if command.starts_with("ip link set dev eth0 mtu 1500 ")),
+            "{finding:#?}"
         );
     }
 

@@ -14,6 +14,46 @@ mod trial;
 
 use crate::{Facts, Finding};
 
+/// The names of all checks, whether or not a machine has anything for them to look at.
+pub const CHECKS: &[&str] = &[
+    "configuration",
+    "trial",
+    "kernel",
+    "bpf-jit",
+    "lockdown",
+    "bpffs",
+    "governor",
+    "container",
+    "capabilities",
+    "af-xdp",
+    "program",
+    "memlock",
+    "seccomp",
+    "confinement",
+    "driver",
+    "mtu",
+    "xdp-program",
+    "queues",
+    "rss",
+    "steering",
+    "rings",
+    "interrupts",
+    "vlan-offload",
+    "lro",
+    "interfaces",
+    "same-subnet",
+    "route-look-up",
+    "return-route",
+    "rp-filter",
+    "link",
+    "port",
+    "xdp-enabled",
+    "server",
+    "fast-path",
+    "balance",
+    "service",
+];
+
 /// Every check.
 pub fn examine(facts: &Facts) -> Vec<Finding> {
     let mut all = examine_without_interfaces(facts);
@@ -36,4 +76,30 @@ pub fn examine_without_interfaces(facts: &Facts) -> Vec<Finding> {
     let mut all = host::examine(facts);
     all.extend(privileges::examine(facts));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::{Master, Serving};
+
+    #[test]
+    fn all_checks_are_listed() {
+        let mut facts = testing::good();
+        facts.interfaces[0].master = Some(Master::default());
+        let busy = [(0, 9000), (1, 9000)].into();
+        facts.server = Some(Serving {
+            queues: [("eth0".to_owned(), busy)].into(),
+            ..Serving::default()
+        });
+        let mut all = examine(&facts);
+        all.push(Finding::no_configuration(Path::new("conf")));
+        all.push(Finding::trial_skipped("no root"));
+        let found: BTreeSet<&str> = all.iter().map(|finding| finding.check).collect();
+        let listed: BTreeSet<&str> = CHECKS.iter().copied().collect();
+        assert_eq!(found, listed);
+    }
 }

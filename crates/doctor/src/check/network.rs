@@ -4,7 +4,7 @@ use sluicegate_conf::XdpRouteCheck;
 
 use crate::change::quoted;
 use crate::facts::Place;
-use crate::{Change, Facts, Finding, Group, Interface, Role, Verdict};
+use crate::{Change, Facts, Finding, Group, Interface, Master, Mend, Role, Verdict};
 
 /// How interfaces, addresses and routes hang together.
 pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
@@ -66,15 +66,11 @@ fn up(one: &Interface) -> Finding {
 
 /// The bridge, bond or VRF that an interface belongs to.
 fn master(facts: &Facts, one: &Interface) -> Option<Finding> {
-    let (name, kind) = one.master.as_ref()?;
+    let master = one.master.as_ref()?;
+    let (name, kind) = (&master.name, &master.kind);
     let finding = Finding::new("port", Group::Network)
         .probed("master", name.as_str())
         .probed("kind", kind.as_str());
-    let mend = Change::Master {
-        interface: one.link.name.clone(),
-        from: Some(name.clone()),
-        to: None,
-    };
     let vlan_above = facts
         .interfaces
         .iter()
@@ -89,7 +85,7 @@ fn master(facts: &Facts, one: &Interface) -> Option<Finding> {
                 "{name} takes all that comes in by its ports, so this address answers by chance or not at all. Give the \
                  address to {name}, or take the port out; with it goes what {name} reaches through it"
             ))
-            .mend(mend),
+            .mended_by(take_out(one, master)),
         (Role::Below, Some(vlan)) if kind == "bridge" => finding
             .is(Verdict::Info, format!("it is a port of the bridge {name}, and below {}", vlan.link.name))
             .why(format!(
@@ -97,9 +93,31 @@ fn master(facts: &Facts, one: &Interface) -> Option<Finding> {
                  not. If queries get no answer, take the port out; guests of the bridge lose that way out",
                 vlan.link.name
             ))
-            .mend(mend),
+            .mended_by(take_out(one, master)),
         (Role::Below, _) => finding.is(Verdict::Ok, format!("it is a port of the {kind} {name}, which is listened on")),
     })
+}
+
+/// Takes a port out of its master. Only that of a plain bridge comes back as it was: a bond sets its members down and
+/// takes none that is up, and a bridge that sorts by VLAN forgets which ones the port had.
+fn take_out(one: &Interface, master: &Master) -> Mend {
+    let change = Change::Master {
+        interface: one.link.name.clone(),
+        from: Some(master.name.clone()),
+        to: None,
+    };
+    let command = change.command();
+    match master.kind.as_str() {
+        "bridge" if !master.vlan_filtering => Mend::Change(change),
+        "bridge" => Mend::ByHand(format!(
+            "{command}    # its VLANs on {} come back by `ifreload -a` only",
+            quoted(&master.name)
+        )),
+        _ => Mend::ByHand(format!(
+            "{command} && ip link set dev {} up",
+            quoted(&one.link.name)
+        )),
+    }
 }
 
 /// Whether two interfaces are in one subnet, where each answers ARP for the other.
@@ -399,10 +417,18 @@ mod tests {
         );
     }
 
+    fn of(name: &str, kind: &str) -> Master {
+        Master {
+            name: name.into(),
+            kind: kind.into(),
+            vlan_filtering: false,
+        }
+    }
+
     #[test]
     fn ports_with_listen_addresses() {
         let mut facts = good();
-        facts.interfaces[0].master = Some(("vmbr0".into(), "bridge".into()));
+        facts.interfaces[0].master = Some(of("vmbr0", "bridge"));
         let command = "ip link set dev eth0 nomaster".to_owned();
         assert_eq!(
             verdict(&examine(&facts), "port"),
@@ -415,8 +441,34 @@ mod tests {
         facts.interfaces.push(vlan);
         assert_eq!(verdict(&examine(&facts), "port").0, Verdict::Info);
         facts.interfaces[0].role = Role::Listens;
-        facts.interfaces[0].master = Some(("red".into(), "vrf".into()));
+        facts.interfaces[0].master = Some(of("red", "vrf"));
         assert_eq!(verdict(&examine(&facts), "port").0, Verdict::Info);
+    }
+
+    #[test]
+    fn ports_that_do_not_come_back_as_they_were() {
+        let by_hand = |master: Master| {
+            let mut facts = good();
+            facts.interfaces[0].master = Some(master);
+            match &one(&examine(&facts), "port").mend[..] {
+                [Mend::ByHand(command)] => command.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(
+            by_hand(of("bond0", "bond")),
+            "ip link set dev eth0 nomaster && ip link set dev eth0 up"
+        );
+        let aware = Master {
+            vlan_filtering: true,
+            ..of("vmbr0", "bridge")
+        };
+        let command = by_hand(aware);
+        assert!(
+            command.starts_with("ip link set dev eth0 nomaster    # "),
+            "{command}"
+        );
+        assert!(command.contains("vmbr0") && command.contains("ifreload -a"));
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use super::driver::stacked;
 use crate::{Facts, Finding, Group, Limit, ProcessKind, Verdict};
 
 /// What the process may do.
@@ -164,7 +165,12 @@ fn raise(hard: Option<Limit>, needed: u64) -> String {
 /// Buffers of all queues that would be served.
 fn needed_bytes(facts: &Facts) -> u64 {
     const FRAME_BYTES: u64 = 2048;
-    let on_interfaces: u32 = facts.interfaces.iter().map(|one| one.rx_queues).sum();
+    let on_interfaces: u32 = facts
+        .interfaces
+        .iter()
+        .filter(|one| stacked(one).is_none())
+        .map(|one| one.rx_queues)
+        .sum();
     let queues = if on_interfaces == 0 {
         facts.host.processors.max(1)
     } else {
@@ -217,12 +223,13 @@ fn confinement(facts: &Facts) -> Finding {
     }
 }
 
-/// Adds a line to the service.
+/// Adds a line to the service. Drop-ins are read in the order of their names, and others may empty the same lists before:
+/// this one comes last.
 pub(super) fn drop_in(line: &str) -> String {
     let name = line.split('=').next().unwrap_or(line).to_lowercase();
     format!(
         "mkdir -p /etc/systemd/system/sluicegate.service.d && \
-         printf '[Service]\\n{line}\\n' > /etc/systemd/system/sluicegate.service.d/{name}.conf && \
+         printf '[Service]\\n{line}\\n' > /etc/systemd/system/sluicegate.service.d/zz-doctor-{name}.conf && \
          systemctl daemon-reload && systemctl restart sluicegate"
     )
 }
@@ -231,7 +238,7 @@ pub(super) fn drop_in(line: &str) -> String {
 mod tests {
     use sluicegate_xsk::Errno;
 
-    use super::super::testing::{ALL, good, one, verdict};
+    use super::super::testing::{ALL, eth0, good, one, verdict};
     use super::*;
 
     fn after(change: impl FnOnce(&mut Facts)) -> Vec<Finding> {
@@ -333,7 +340,19 @@ mod tests {
             &limited(|facts| facts.process.under_systemd = true),
             "memlock",
         );
-        assert!(how == Verdict::Warn && command.unwrap().contains("LimitMEMLOCK=infinity"));
+        let command = command.unwrap();
+        assert!(how == Verdict::Warn && command.contains("LimitMEMLOCK=infinity"));
+        assert!(
+            command.contains("/zz-doctor-limitmemlock.conf"),
+            "{command}"
+        );
+        // A bond's queues are those of its members.
+        let bond = limited(|facts| {
+            let mut bond = eth0();
+            (bond.link.index, bond.link.kind) = (3, Some("bond".into()));
+            facts.interfaces.push(bond);
+        });
+        assert!(one(&bond, "memlock").says.contains("67108864"));
         // What root may is not what the server may that root starts.
         let other_user = limited(|facts| {
             facts.process.effective = 1 << IPC_LOCK;

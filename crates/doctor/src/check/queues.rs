@@ -151,16 +151,16 @@ fn interrupts(facts: &Facts, one: &Interface) -> Finding {
     let shown: Vec<String> = one
         .interrupts
         .iter()
-        .map(|(number, processors)| format!("{number}:{processors}"))
+        .map(|one| format!("{}:{}", one.number, one.effective))
         .collect();
     let finding = Finding::new("interrupts", Group::Interface).probed("processors", shown);
-    let Some((_, first)) = one.interrupts.first() else {
+    let Some(first) = one.interrupts.first().map(|first| &first.effective) else {
         return finding.is(Verdict::Skipped, "the device has no interrupts of its own");
     };
     let all_on_one = one
         .interrupts
         .iter()
-        .all(|(_, processors)| processors == first);
+        .all(|interrupt| interrupt.effective == *first);
     if one.rx_queues < 2 || facts.host.processors < 2 || !all_on_one || first.contains(['-', ',']) {
         return finding.is(Verdict::Ok, "interrupts are spread over processors");
     }
@@ -176,11 +176,11 @@ fn interrupts(facts: &Facts, one: &Interface) -> Finding {
     one.interrupts
         .iter()
         .zip((0..facts.host.processors).cycle())
-        .filter(|((_, from), to)| *from != to.to_string())
-        .fold(finding, |finding, ((number, from), to)| {
+        .filter(|(interrupt, to)| interrupt.effective != to.to_string())
+        .fold(finding, |finding, (interrupt, to)| {
             finding.mend(Change::Irq {
-                number: *number,
-                from: from.clone(),
+                number: interrupt.number,
+                from: interrupt.allowed.clone(),
                 to: to.to_string(),
             })
         })
@@ -272,8 +272,9 @@ fn lro(one: &Interface) -> Finding {
 mod tests {
     use sluicegate_xsk::nic::{Channels, EthtoolFlags, RingSizes, UdpHash};
 
-    use super::super::testing::{eth0, good, verdict};
+    use super::super::testing::{eth0, good, one, verdict};
     use super::*;
+    use crate::{Interrupt, Mend};
 
     fn after(change: impl FnOnce(&mut Interface)) -> Vec<Finding> {
         let mut eth0 = eth0();
@@ -353,14 +354,26 @@ mod tests {
 
     #[test]
     fn interrupts_on_one_processor_are_spread() {
-        let of = |all: &[&str]| {
-            let all = (30..)
-                .zip(all)
-                .map(|(number, one)| (number, (*one).to_owned()));
-            verdict(&after(|eth0| eth0.interrupts = all.collect()), "interrupts")
+        let found = |all: &[&str]| {
+            let all = (30..).zip(all).map(|(number, one)| Interrupt {
+                number,
+                effective: (*one).to_owned(),
+                allowed: "0-3".to_owned(),
+            });
+            after(|eth0| eth0.interrupts = all.collect())
         };
+        let of = |all: &[&str]| verdict(&found(all), "interrupts");
         let command = "echo 1 > /proc/irq/31/smp_affinity_list".to_owned();
         assert_eq!(of(&["0", "0", "0"]), (Verdict::Warn, Some(command)));
+        // What is put back is what was set, not what the kernel had chosen of it.
+        let all = found(&["0", "0"]);
+        let Mend::Change(change) = &one(&all, "interrupts").mend[0] else {
+            panic!("{all:#?}");
+        };
+        assert_eq!(
+            change.reversed().command().to_string(),
+            "echo 0-3 > /proc/irq/31/smp_affinity_list"
+        );
         assert_eq!(of(&["0", "1"]).0, Verdict::Ok);
         assert_eq!(of(&["0-3", "0-3"]).0, Verdict::Ok);
         assert_eq!(of(&[]).0, Verdict::Skipped);

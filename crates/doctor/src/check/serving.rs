@@ -1,6 +1,7 @@
 use sluicegate_conf::XdpEnable;
 
 use super::privileges::{NEEDED, drop_in};
+use crate::change::quoted;
 use crate::facts::{Serving, Unit};
 use crate::{Facts, Finding, Group, ProcessKind, Role, Verdict};
 
@@ -138,7 +139,7 @@ fn balance(server: &Serving) -> Vec<Finding> {
                 .why("its worker does nearly all the work: too few clients, a hash without ports (check rss), or a steering rule (check steering)")
                 .by_hand(format!(
                     "ethtool -N {name} rx-flow-hash udp4 sdfn && ethtool -N {name} rx-flow-hash udp6 sdfn",
-                    name = crate::change::quoted(name)
+                    name = quoted(name)
                 )),
         )
     };
@@ -154,6 +155,22 @@ fn service(unit: &Unit) -> Finding {
             unit.text("RestrictAddressFamilies"),
         )
         .probed("LimitMEMLOCK", unit.text("LimitMEMLOCK"));
+    if unit.forgoes_xdp() {
+        return finding
+            .is(
+                Verdict::Info,
+                "sluicegate.service starts the server with --no-xdp",
+            )
+            .why("it is told to use the kernel's sockets, and needs no more rights than these do")
+            .by_hand(match unit.drop_in_no_xdp() {
+                Some(path) => format!(
+                    "rm {} && systemctl daemon-reload && systemctl restart sluicegate",
+                    quoted(path)
+                ),
+                None => "systemctl edit --full sluicegate    # take --no-xdp out of ExecStart="
+                    .to_owned(),
+            });
+    }
     let missing: Vec<&str> = NEEDED
         .iter()
         .map(|(_, name)| *name)
@@ -265,6 +282,19 @@ mod tests {
         assert!(
             how == Verdict::Warn && command.unwrap().contains("RestrictAddressFamilies=AF_XDP")
         );
+        // As the drop-in no-xdp.conf leaves it.
+        let start = "AmbientCapabilities=cap_net_bind_service\nExecStart={ path=/usr/sbin/sluicegate ; \
+                     argv[]=/usr/sbin/sluicegate -p --no-xdp -c conf ; ignore_errors=no }\n";
+        let path = "/etc/systemd/system/sluicegate.service.d/no-xdp.conf";
+        let (how, command) = verdict(&of(&format!("{start}DropInPaths={path}\n")), "service");
+        assert!(
+            how == Verdict::Info
+                && command
+                    .unwrap()
+                    .starts_with(&format!("rm {path} && systemctl"))
+        );
+        let (_, command) = verdict(&of(start), "service");
+        assert!(command.unwrap().starts_with("systemctl edit"));
         let all = of(&format!("{caps}LimitMEMLOCK=8388608\n"));
         assert!(
             verdict(&all, "service")

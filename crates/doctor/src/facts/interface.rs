@@ -19,8 +19,10 @@ pub struct Interface {
     pub role: Role,
     /// Its addresses that are listened on.
     pub addresses: Vec<Address>,
-    /// The name of the bridge, bond or VRF that it belongs to, and its kind.
-    pub master: Option<(String, String)>,
+    /// What it belongs to.
+    pub master: Option<Master>,
+    /// Whether an interface of this network namespace stands on it: its master, a VLAN, a macvlan.
+    pub carries: bool,
     /// The driver's name.
     pub driver: Option<String>,
     /// XDP features; `None` if this kernel doesn't tell (before 6.3).
@@ -41,12 +43,34 @@ pub struct Interface {
     pub steering_rules: Option<u32>,
     /// The XDP program on it.
     pub program: Option<Program>,
-    /// Its interrupts and the processors that handle each.
-    pub interrupts: Vec<(u32, String)>,
+    /// Its interrupts.
+    pub interrupts: Vec<Interrupt>,
     /// IPv4 settings.
     pub conf: Conf,
     /// Where replies of its addresses to far clients go.
     pub routes: Vec<Route>,
+}
+
+/// The bridge, bond or VRF that an interface belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Master {
+    /// Its name.
+    pub name: String,
+    /// Its kind: `bridge`, `bond`, `vrf`...
+    pub kind: String,
+    /// Whether it is a bridge that sorts packets by VLAN: its ports have settings for that.
+    pub vlan_filtering: bool,
+}
+
+/// An interrupt, and lists of processors as `0-3,8`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interrupt {
+    /// Its number.
+    pub number: u32,
+    /// Those that handle it, a part of those allowed.
+    pub effective: String,
+    /// Those that may (`smp_affinity_list`): the setting.
+    pub allowed: String,
 }
 
 /// Where packets from an address to a far client leave.
@@ -112,8 +136,13 @@ pub(super) fn gather(
                 role,
                 routes: routes(&heard, &by_index),
                 addresses: heard,
-                master: master
-                    .map(|master| (master.name.clone(), master.kind.clone().unwrap_or_default())),
+                master: master.map(|master| Master {
+                    name: master.name.clone(),
+                    kind: master.kind.clone().unwrap_or_default(),
+                    vlan_filtering: master.vlan_filtering,
+                }),
+                carries: link.master.is_some()
+                    || links.iter().any(|upper| upper.lower == Some(link.index)),
                 ..look(root, link)
             }
         })
@@ -221,7 +250,7 @@ fn look(root: &Root, link: &Link) -> Interface {
 
 /// The device's interrupts (MSI), and who handles them. The sysfs that is mounted may be another network namespace's,
 /// where the name can mean another interface: the number must agree too.
-fn interrupts(root: &Root, link: &Link) -> Vec<(u32, String)> {
+fn interrupts(root: &Root, link: &Link) -> Vec<Interrupt> {
     let folder = format!("sys/class/net/{}", link.name);
     if root.number(&format!("{folder}/ifindex")) != Some(link.index.into()) {
         return Vec::new();
@@ -230,8 +259,12 @@ fn interrupts(root: &Root, link: &Link) -> Vec<(u32, String)> {
         .iter()
         .filter_map(|name| {
             let number = name.parse().ok()?;
-            let processors = root.text(&format!("proc/irq/{number}/effective_affinity_list"))?;
-            Some((number, processors))
+            let list = |file: &str| root.text(&format!("proc/irq/{number}/{file}"));
+            Some(Interrupt {
+                number,
+                effective: list("effective_affinity_list")?,
+                allowed: list("smp_affinity_list")?,
+            })
         })
         .collect()
 }
@@ -244,6 +277,36 @@ mod tests {
         let mut link = Link::default();
         (link.index, link.lower, link.master) = (index, lower, master);
         link
+    }
+
+    #[test]
+    fn interrupts_are_handled_by_some_of_the_allowed() {
+        let folder =
+            std::env::temp_dir().join(format!("sluicegate-interrupts-{}", std::process::id()));
+        let write = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("sys/class/net/eth0/ifindex", "2\n");
+        write("sys/class/net/eth0/device/msi_irqs/33", "msix\n");
+        write("proc/irq/33/effective_affinity_list", "0\n");
+        write("proc/irq/33/smp_affinity_list", "0-3\n");
+        let mut eth0 = link(2, None, None);
+        eth0.name = "eth0".into();
+        let root = Root::new(&folder);
+        let expected = Interrupt {
+            number: 33,
+            effective: "0".into(),
+            allowed: "0-3".into(),
+        };
+        let found = interrupts(&root, &eth0);
+        // Another interface's, of the same name elsewhere.
+        eth0.index = 3;
+        let elsewhere = interrupts(&root, &eth0);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found, [expected]);
+        assert!(elsewhere.is_empty(), "{elsewhere:?}");
     }
 
     /// NICs 2 and 3 in bond 4, VLAN 5 on it, bridge 6 over the VLAN, with the address; NIC 7 has nothing to do with it.

@@ -11,7 +11,7 @@ mod wanted;
 
 pub use gather::Probes;
 pub use host::{Conf, Host};
-pub use interface::{Interface, Place, Program, Role, Route};
+pub use interface::{Interface, Interrupt, Master, Place, Program, Role, Route};
 pub use process::{Limit, Process, ProcessKind};
 pub(crate) use root::Root;
 pub use serving::Serving;

@@ -9,8 +9,8 @@ pub struct Unit {
 }
 
 const NAME: &str = "sluicegate.service";
-const ASKED: &str =
-    "LoadState,AmbientCapabilities,CapabilityBoundingSet,RestrictAddressFamilies,LimitMEMLOCK,User";
+const ASKED: &str = "LoadState,AmbientCapabilities,CapabilityBoundingSet,RestrictAddressFamilies,\
+    LimitMEMLOCK,User,ExecStart,DropInPaths";
 
 impl Unit {
     /// Asks systemd, if it runs here and knows the service.
@@ -49,6 +49,18 @@ impl Unit {
             Some(forbidden) => !names(forbidden),
             None => listed.is_empty() || names(listed),
         }
+    }
+
+    /// Whether the service is told not to use AF_XDP.
+    pub fn forgoes_xdp(&self) -> bool {
+        let words = self.text("ExecStart");
+        words.split_whitespace().any(|word| word == "--no-xdp")
+    }
+
+    /// The drop-in `no-xdp.conf` that comes with the server, where it is in place.
+    pub fn drop_in_no_xdp(&self) -> Option<&str> {
+        let mut paths = self.text("DropInPaths").split_whitespace();
+        paths.find(|path| path.ends_with("/no-xdp.conf"))
     }
 
     /// Whether the service begins with a capability.

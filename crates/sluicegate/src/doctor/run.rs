@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, ensure};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use sluicegate_conf::Config;
-use sluicegate_doctor::{Facts, Finding, Undo, Verdict, Wanted, examine, json, text};
+use sluicegate_doctor::{CHECKS, Facts, Finding, Undo, Verdict, Wanted, examine, json, text};
 use sluicegate_serve::{check, control, load};
 
 use super::{mend, trial};
@@ -24,6 +24,12 @@ pub(crate) fn run(arguments: &DoctorArgs, config: &Path) -> anyhow::Result<ExitC
     if arguments.undo {
         let failed = mend::undo(&undo, &mut *told)?;
         return Ok(ExitCode::from(u8::from(failed > 0)));
+    }
+    for name in &arguments.checks {
+        ensure!(
+            CHECKS.contains(&name.as_str()),
+            "there is no check '{name}'"
+        );
     }
     let mut findings = look(arguments, config)?;
     if arguments.fix {
@@ -54,10 +60,6 @@ fn look(arguments: &DoctorArgs, config: &Path) -> anyhow::Result<Vec<Finding>> {
     }
     if names.is_empty() {
         return Ok(findings);
-    }
-    for name in names {
-        let known = findings.iter().any(|finding| finding.check == name);
-        ensure!(known, "there is no check '{name}' here");
     }
     findings.retain(|finding| names.iter().any(|name| name == finding.check));
     Ok(findings)

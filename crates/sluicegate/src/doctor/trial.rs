@@ -56,19 +56,28 @@ fn run() -> Result<Result<(), String>> {
         config.to_str().context("an odd temporary folder")?,
     ];
     let process = Running(server.spawn(&program, &arguments)?);
-    let outcome = ask(&client, &socket)?;
+    let outcome = ask(&client, &socket, &log)?;
     drop(process);
     if outcome {
         return Ok(Ok(()));
     }
-    let said = fs::read_to_string(&log).unwrap_or_default();
-    let reason = said
+    Ok(Err(refusal(&log).unwrap_or_else(|| {
+        "the query was answered, by the kernel's path".to_owned()
+    })))
+}
+
+/// How the server's log begins to tell that an interface is left to the kernel.
+const REFUSED: &str = "XDP not available";
+
+/// Why the server left the interface to the kernel, if that is the last word in its log.
+fn refusal(log: &Path) -> Option<String> {
+    let said = fs::read_to_string(log).unwrap_or_default();
+    let last = said
         .lines()
-        .rfind(|line| line.contains("XDP not available") && line.contains("eth0"));
-    Ok(Err(reason.map_or_else(
-        || "the query was answered, by the kernel's path".to_owned(),
-        |line| line.rsplit("reason=").next().unwrap_or(line).to_owned(),
-    )))
+        .filter(|line| line.contains("interface=eth0"))
+        .rfind(|line| line.contains(REFUSED) || line.contains("XDP fast path active"))
+        .filter(|line| line.contains(REFUSED))?;
+    Some(last.rsplit("reason=").next().unwrap_or(last).to_owned())
 }
 
 fn configuration(socket: &Path, log: &Path) -> String {
@@ -83,7 +92,7 @@ fn configuration(socket: &Path, log: &Path) -> String {
 }
 
 /// Asks until AF_XDP has had a query, or the time is up; whether it had. `Err`: the server does not answer at all.
-fn ask(client: &Host, socket: &Path) -> Result<bool> {
+fn ask(client: &Host, socket: &Path, log: &Path) -> Result<bool> {
     let end = Instant::now() + LIMIT;
     let mut answered = 0;
     while Instant::now() < end {
@@ -93,8 +102,8 @@ fn ask(client: &Host, socket: &Path) -> Result<bool> {
         if answered > 0 && serving.fast() > 0 {
             return Ok(true);
         }
-        // It has decided against the fast path: waiting longer changes nothing.
-        if answered > 0 && serving.queues.is_empty() && answered > PATIENCE {
+        // It has decided against the fast path, and stays with that: waiting longer changes nothing.
+        if answered > PATIENCE && serving.queues.is_empty() && refusal(log).is_some() {
             return Ok(false);
         }
         std::thread::sleep(STEP);
@@ -108,7 +117,7 @@ fn ask(client: &Host, socket: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// Answers of the kernel's path before the fast path is given up.
+/// Answers of the kernel's path before the server's word against the fast path is taken for its last.
 const PATIENCE: u32 = 100;
 
 /// Asks once for `doctor.test A`; whether an answer came.

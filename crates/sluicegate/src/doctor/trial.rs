@@ -103,7 +103,7 @@ fn ask(client: &Host, socket: &Path, log: &Path) -> Result<bool> {
             return Ok(true);
         }
         // It has decided against the fast path, and stays with that: waiting longer changes nothing.
-        if answered > PATIENCE && serving.queues.is_empty() && refusal(log).is_some() {
+        if answered > PATIENCE && refusal(log).is_some() {
             return Ok(false);
         }
         std::thread::sleep(STEP);

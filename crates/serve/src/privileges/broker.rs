@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown,
-    SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags,
+    Shutdown, SocketFlags, SocketType,
 };
 use rustix::process::{Pid, PidfdFlags};
 
@@ -40,6 +40,9 @@ pub enum BrokerError {
     /// It sent what is no answer.
     #[error("the privileged process sent what is no answer")]
     Garbled,
+    /// What it opened could not be taken over.
+    #[error("too many open files: raise the limit (LimitNOFILE=, ulimit -n)")]
+    TooManyFiles,
     /// It said no.
     #[error("refused: {0:?}")]
     Refused(Refusal),
@@ -149,7 +152,8 @@ impl Broker {
             &mut ancillary,
             RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
         );
-        let len = received.map_err(|_| BrokerError::Gone)?.bytes;
+        let received = received.map_err(|_| BrokerError::Gone)?;
+        let len = received.bytes;
         let files: Vec<OwnedFd> = ancillary
             .drain()
             .filter_map(|message| match message {
@@ -160,6 +164,10 @@ impl Broker {
             .collect();
         if len == 0 {
             return Err(BrokerError::Gone);
+        }
+        // The kernel drops descriptors for which there is no room.
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(BrokerError::TooManyFiles);
         }
         match Reply::read(&bytes[..len]).map_err(|_| BrokerError::Garbled)? {
             Reply::Done { names } => Ok((files, names)),
@@ -172,6 +180,10 @@ impl Drop for Broker {
     /// Closes its socket, upon which it ends, and waits for that.
     fn drop(&mut self) {
         let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        // Its number may be another's by now, once it was waited for.
+        if self.told.load(Relaxed) {
+            return;
+        }
         let pid = Pid::from_child(&self.lock());
         let Ok(exit) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
             return;

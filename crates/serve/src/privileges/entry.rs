@@ -73,15 +73,21 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<(), EntryError> 
     } else {
         UseXdp::Never
     };
-    // The server's other end may live on in nobody; but its death is told twice.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let server = rustix::process::getppid();
     rustix::thread::set_name(c"sluicegate-priv")?;
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let user = (!user.is_empty()).then(|| User::find(&user)).transpose()?;
+    // Read as the server read it, which may be as root; what a reload names, the user must be able to read.
+    let rights = Rights::read(&file, xdp).ok_or(EntryError::Configuration)?;
     give_up(user.as_ref(), OPENING)?;
+    // The server's other end may live on in somebody, so its death is told twice. A change of user takes this back,
+    // hence here; and the server may have died before.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    if rustix::process::getppid() != server {
+        return Ok(());
+    }
     // From here on it can read files and no more, and start nothing.
     wall_in(Inmate::Broker)?;
-    let rights = Rights::read(&file, xdp).ok_or(EntryError::Configuration)?;
     let mut process = Process {
         file,
         xdp,

@@ -41,7 +41,12 @@ impl Opener {
                 count: some as u8, // MAX_SOCKETS at most
                 company,
             };
-            sockets.extend(listen(broker, (address, Transport::Udp), company, ask)?);
+            let about = (address, Transport::Udp);
+            let opened = listen(broker, about, company, ask)?;
+            if opened.is_empty() {
+                return Err(BindError::from_broker(about, BrokerError::Garbled));
+            }
+            sockets.extend(opened);
             // The others join those that are there.
             company = Company::Own;
         }
@@ -153,6 +158,7 @@ fn xdp_refusal(error: BrokerError) -> XdpBindError {
         }
         BrokerError::Refused(_) => own(nix::libc::EPERM),
         BrokerError::Garbled => own(nix::libc::EPROTO),
+        BrokerError::TooManyFiles => own(nix::libc::EMFILE),
         BrokerError::Gone => own(nix::libc::EPIPE),
     }
 }

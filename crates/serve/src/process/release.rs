@@ -1,6 +1,6 @@
-/// The running kernel's version, as far as two numbers tell it; zeros where /proc is missing.
+/// The running kernel's version, as far as two numbers tell it.
 pub(super) fn kernel_release() -> [u32; 2] {
-    version(&std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default())
+    version(&rustix::system::uname().release().to_string_lossy())
 }
 
 fn version(release: &str) -> [u32; 2] {

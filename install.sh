@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
     --enable) enable=yes ;;
     --binary) binary=$(realpath "${2:?--binary needs a file}"); shift ;;
     --root) root=$(realpath -m "${2:?--root needs a folder}"); root=${root%/}; shift ;;
-    --interfaces) interfaces=${2:?--interfaces needs a folder}; shift ;;
+    --interfaces) interfaces=$(realpath "${2:?--interfaces needs a folder}"); shift ;;
     -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     *) echo "install: unknown option '$1' (--help tells the known ones)" >&2; exit 2 ;;
     esac
@@ -67,13 +67,22 @@ port_taken() {
         awk '$2 ~ /^(0100007F|7F000001|0+|0+01000000|0+1):0035$/ { taken = 1 } END { exit !taken }'
 }
 
+# The files of a Debian package are dpkg's: neither replaced nor removed here.
+check_package() {
+    [ -z "$root" ] || return 0
+    [ "$(dpkg-query -W -f '${db:Status-Status}' sluicegate 2>/dev/null)" = installed ] || return 0
+    local here="Sluicegate is here as a Debian package"
+    case $action in
+    install) fail "$here: upgrade that one, or take it off first: apt-get remove sluicegate" ;;
+    uninstall) fail "$here; to take it off: apt-get remove sluicegate" ;;
+    purge) fail "$here; to take all of it off: apt-get purge sluicegate" ;;
+    esac
+}
+
 # What must be right before anything is changed.
 check_place() {
     [ -x "$binary" ] || fail "$binary is not there: run 'make build' first, or name the program by --binary"
     [ -z "$root" ] || return 0
-    if [ "$(dpkg-query -W -f '${db:Status-Status}' sluicegate 2>/dev/null)" = installed ]; then
-        fail "Sluicegate is here as a Debian package: upgrade that one, or take it off first (apt-get remove sluicegate)"
-    fi
     if ldd "$binary" 2>/dev/null | grep 'not found'; then
         fail "these libraries are missing (Debian: apt-get install libunbound8)"
     fi
@@ -158,16 +167,33 @@ say_interfaces() {
     fi
 }
 
+# Whether starting would take port 53 from another server. A configuration of the operator's own may ask for other
+# addresses, and our socket unit holds the port for us.
+in_the_way() {
+    if [ -e $config ] && ! cmp -s dist/sluicegate.conf $config; then return 1; fi
+    ! systemctl --quiet is-active sluicegate.socket && port_taken
+}
+
+# The server that runs ends only for one that takes the configuration.
+restart() {
+    "$binary" checkconf -q $config || fail "this version can't use $config (see above): the running server was left" \
+        "as it is. Mend it, then: systemctl restart sluicegate"
+    run systemctl restart sluicegate.service
+}
+
 # Lets systemd know, and starts the server if that was asked for.
 tell_systemd() {
     systemd_runs || return 0
     if [ $units_changed = yes ]; then run systemctl daemon-reload; fi
     if serves; then
-        if [ $program_changed = no ]; then return 0; fi
-        if [ $enable = yes ]; then run systemctl restart sluicegate.service; else next="systemctl restart sluicegate"; fi
+        if [ $enable = yes ] && ! systemctl --quiet is-enabled sluicegate.service; then
+            run systemctl enable sluicegate.service
+        fi
+        if [ $program_changed$units_changed = nono ]; then return 0; fi
+        if [ $enable = yes ]; then restart; else next="systemctl restart sluicegate"; fi
     elif [ $enable = no ]; then
         next="edit $config, then: systemctl enable --now sluicegate"
-    elif port_taken; then
+    elif in_the_way; then
         fail "port 53 is taken here: give one of the two servers another address ('interface:' in $config)," \
             "or end the other one; then: systemctl enable --now sluicegate"
     else
@@ -231,6 +257,7 @@ purge() {
 if [ -z "$root" ] && [ "$dry" = no ] && [ "$(id -u)" -ne 0 ]; then
     fail "only root can do this (--dry-run shows what would be done, --root installs into a folder)"
 fi
+check_package
 case $action in
 install) install_all ;;
 uninstall) uninstall ;;

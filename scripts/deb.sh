@@ -28,6 +28,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ -x "$binary" ] || { echo "deb: $binary is missing: make build" >&2; exit 1; }
+# Without it cargo-deb makes a package that depends on nothing, and says so only where nobody looks.
+command -v dpkg-shlibdeps >/dev/null || { echo "deb: dpkg-shlibdeps is missing: apt-get install dpkg-dev" >&2; exit 1; }
 cargo_deb=$(tool --debug --no-default-features)
 own=$("$binary" --version | awk '{ print $2 }')
 version=${version:-$own-1}

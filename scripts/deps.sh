@@ -3,8 +3,8 @@
 #
 #   scripts/deps.sh build | test
 set -euo pipefail
-build=(clang libc6-dev linux-libc-dev libunbound-dev pkg-config iproute2 util-linux)
-test=("${build[@]}" debootstrap dpkg-dev ethtool procps shellcheck valgrind)
+build=(clang dpkg-dev libc6-dev linux-libc-dev libunbound-dev pkg-config iproute2 util-linux)
+test=("${build[@]}" debootstrap ethtool procps shellcheck valgrind)
 case ${1:-build} in
 build) wanted=("${build[@]}") ;;
 test) wanted=("${test[@]}") ;;

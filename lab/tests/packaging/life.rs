@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use sluicegate_lab::machine::Machine;
+use sluicegate_lab::workspace_root;
 
 use super::ground::{answers, bring, install, is_silent, main_process, wait_active};
 use super::package::Packages;
@@ -9,7 +10,7 @@ use super::package::Packages;
 const CONFIG: &str = "/etc/sluicegate/sluicegate.conf";
 
 /// Installed, it serves; upgraded, the new program serves, with the configuration that the operator changed; removed, it
-/// ends; purged, nothing is left.
+/// ends; installed again, it serves as before; purged, nothing is left.
 pub(crate) fn from_first_to_last() -> Result<()> {
     let packages = Packages::make("life")?;
     let machine = Machine::boot()?;
@@ -22,10 +23,12 @@ pub(crate) fn from_first_to_last() -> Result<()> {
     answers(machine.netns(), "127.0.0.1")?;
     answers(machine.netns(), "::1")?;
     is_as_packed(&machine)?;
+    is_left_alone(&machine)?;
 
     machine.shell(&format!("echo '# by the operator' >>{CONFIG}"))?;
     let old = main_process(&machine)?;
-    machine.shell("apt-get install -q -y -o Dpkg::Options::=--force-confold /tmp/later.deb")?;
+    let install_later = "apt-get install -q -y -o Dpkg::Options::=--force-confold /tmp/later.deb";
+    machine.shell(install_later)?;
     wait_active(&machine)?;
     ensure!(main_process(&machine)? != old, "still the old process");
     answers(machine.netns(), "127.0.0.1")?;
@@ -38,6 +41,13 @@ pub(crate) fn from_first_to_last() -> Result<()> {
     machine.shell(&format!(
         "test -s {CONFIG} && test -d /var/lib/sluicegate && ! test -e /run/sluicegate"
     ))?;
+
+    machine.shell(install_later)?;
+    is_back(&machine)?;
+    let aborted = "export DPKG_MAINTSCRIPT_PACKAGE=sluicegate; cd /var/lib/dpkg/info; ./sluicegate.prerm remove; \
+         ! systemctl is-active sluicegate.service && ./sluicegate.postinst abort-remove";
+    machine.shell(aborted)?;
+    is_back(&machine)?;
 
     machine.shell("apt-get purge -q -y sluicegate && apt-get autoremove -q -y --purge")?;
     let after = machine.changes()?;
@@ -73,26 +83,69 @@ fn is_as_packed(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
+/// After a removal, or the beginning of one, the server runs again, now and with the machine, as it was configured.
+fn is_back(machine: &Machine) -> Result<()> {
+    wait_active(machine)?;
+    answers(machine.netns(), "127.0.0.1")?;
+    machine.shell("systemctl is-enabled sluicegate.service")?;
+    machine.shell(&format!("grep -q '^# by the operator' {CONFIG}"))?;
+    machine
+        .shell("! test -e /var/lib/sluicegate/.removed && ! test -e /run/sluicegate.stopped")
+        .map(drop)
+}
+
+/// `install.sh` touches nothing that is the package's, and names the command that does what was asked for.
+fn is_left_alone(machine: &Machine) -> Result<()> {
+    let script = workspace_root().join("install.sh");
+    bring(machine, &script, "/tmp/install.sh")?;
+    for (option, command) in [
+        ("", "remove"),
+        ("--uninstall", "remove"),
+        ("--purge", "purge"),
+    ] {
+        let line = format!("! bash /tmp/install.sh {option} 2>&1");
+        let said = machine.shell(&line)?;
+        ensure!(
+            said.contains(&format!("apt-get {command} sluicegate")),
+            "{option}: {said}"
+        );
+    }
+    answers(machine.netns(), "127.0.0.1")
+}
+
 /// Where another server has port 53, the package takes it from nobody, neither now nor at the next start, and says so.
-/// Once the other has gone, what the message says to type starts the server.
+/// Once the other has gone, what the message says to type starts the server. So too after a removal.
 pub(crate) fn beside_another_server() -> Result<()> {
     let packages = Packages::make("beside")?;
     let machine = Machine::boot()?;
     bring(&machine, &packages.first, "/tmp/first.deb")?;
-    let other = machine
-        .netns()
-        .enter(|| std::net::UdpSocket::bind("0.0.0.0:53"))?;
-    let said = install(&machine, "/tmp/first.deb")?;
+    let begin_other = || {
+        machine
+            .netns()
+            .enter(|| std::net::UdpSocket::bind("0.0.0.0:53"))
+    };
+    let other = begin_other()?;
+    let said = gives_way(&machine)?;
+    drop(other);
+    let command = "systemctl enable --now sluicegate";
+    ensure!(said.contains(command), "{said}");
+    machine.shell(command)?;
+    wait_active(&machine)?;
+    answers(machine.netns(), "127.0.0.1")?;
+
+    machine.shell("apt-get remove -q -y sluicegate")?;
+    let _other = begin_other()?;
+    gives_way(&machine).map(drop)
+}
+
+/// Installed, it is neither started nor enabled; returns what was said.
+fn gives_way(machine: &Machine) -> Result<String> {
+    let said = install(machine, "/tmp/first.deb")?;
     ensure!(
         said.contains("NOT started and NOT enabled: port 53 is taken"),
         "{said}"
     );
     machine.shell("! systemctl is-active sluicegate.service")?;
     machine.shell("! systemctl is-enabled sluicegate.service")?;
-    drop(other);
-    let command = "systemctl enable --now sluicegate";
-    ensure!(said.contains(command), "{said}");
-    machine.shell(command)?;
-    wait_active(&machine)?;
-    answers(machine.netns(), "127.0.0.1")
+    Ok(said)
 }

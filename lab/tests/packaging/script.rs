@@ -6,12 +6,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sluicegate_lab::machine::Machine;
 use sluicegate_lab::server::program;
 use sluicegate_lab::workspace_root;
 
-use super::ground::{answers, bring, here, is_silent, wait_active};
+use super::ground::{answers, bring, here, is_silent, main_process, wait_active};
 use super::package::folder;
 
 /// Where the sources lie in the machine: in memory, so that they don't count as changed.
@@ -45,6 +45,10 @@ pub(crate) fn from_first_to_last() -> Result<()> {
         "sluicegate checkconf -q && sluicegate health && systemctl is-enabled sluicegate.service",
     )?;
 
+    machine.shell("systemctl disable sluicegate.service")?;
+    script("--enable")?;
+    machine.shell("systemctl is-enabled sluicegate.service")?;
+
     let installed = stamps(&machine)?;
     let again = script("--enable")?;
     ensure!(again.contains(&format!("kept: {CONFIG}")), "{again}");
@@ -57,6 +61,7 @@ pub(crate) fn from_first_to_last() -> Result<()> {
     script("")?;
     machine.shell(&format!("grep -q '^# by the operator' {CONFIG}"))?;
     answers(machine.netns(), "127.0.0.1")?;
+    minds_what_runs(&machine, &script)?;
 
     let installed = stamps(&machine)?;
     script("--uninstall --dry-run")?;
@@ -78,6 +83,33 @@ pub(crate) fn from_first_to_last() -> Result<()> {
         machine.changes()?
     );
     script("--purge").map(drop)
+}
+
+/// A unit that changed asks for a restart; a configuration that can't be used leaves the running server in place.
+fn minds_what_runs(machine: &Machine, script: &dyn Fn(&str) -> Result<String>) -> Result<()> {
+    let change_unit = "echo '# before' >>/usr/lib/systemd/system/sluicegate.service";
+    machine.shell(change_unit)?;
+    let said = script("")?;
+    ensure!(
+        said.contains("+ systemctl daemon-reload")
+            && said.contains("Next: systemctl restart sluicegate"),
+        "{said}"
+    );
+    let before = main_process(machine)?;
+    machine.shell(&format!("{change_unit}; echo nonsense >>{CONFIG}"))?;
+    let Err(refused) = script("--enable") else {
+        bail!("it took a configuration that can't be used");
+    };
+    ensure!(
+        refused.to_string().contains("can't use"),
+        "refused for another reason: {refused}"
+    );
+    ensure!(main_process(machine)? == before, "the server was ended");
+    machine.shell(&format!("{change_unit}; sed -i '$d' {CONFIG}"))?;
+    script("--enable")?;
+    wait_active(machine)?;
+    ensure!(main_process(machine)? != before, "no restart");
+    answers(machine.netns(), "127.0.0.1")
 }
 
 /// Every file of the machine that is not the base's, with its inode, size and times: what a second run must not touch.

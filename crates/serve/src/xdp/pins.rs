@@ -68,9 +68,9 @@ impl Pins {
     }
 }
 
-/// A BPF file system has no names with dots.
+/// A BPF file system has no names with dots, and no interface has a colon in its name: no two share a directory.
 fn interface_directory(directory: &Path, interface: &str) -> PathBuf {
-    directory.join(interface.replace('.', "_"))
+    directory.join(interface.replace('.', ":"))
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn directories_have_no_dots() {
+    fn directories_have_no_dots_and_are_one_interfaces() {
         let directory = Path::new("/sys/fs/bpf/sluicegate");
         assert_eq!(
             interface_directory(directory, "eth0"),
@@ -87,6 +87,10 @@ mod tests {
         );
         assert_eq!(
             interface_directory(directory, "eth0.5"),
+            Path::new("/sys/fs/bpf/sluicegate/eth0:5")
+        );
+        assert_eq!(
+            interface_directory(directory, "eth0_5"),
             Path::new("/sys/fs/bpf/sluicegate/eth0_5")
         );
     }

@@ -361,6 +361,7 @@ impl Keeper {
             DRAIN_LIMIT
         };
         let name = running.interface.name().to_owned();
+        let target = as_before(target, running.interface.has_own_program());
         let fault = running.interface.stop(Instant::now() + limit);
         let reason = fault.unwrap_or(change);
         tracing::info!("XDP fast path made anew interface={name} reason={reason}");
@@ -442,6 +443,14 @@ impl Keeper {
     }
 }
 
+/// What an interface looks like once our program, if it is ours, is off: that it goes is no news.
+fn as_before(mut target: Target, own_program: bool) -> Target {
+    if own_program {
+        target.link.xdp = None;
+    }
+    target
+}
+
 /// Why an interface is no longer of interest.
 const fn away(exists: bool) -> Reason {
     if exists {
@@ -478,5 +487,39 @@ impl Entry {
             Self::Waiting(waiting) => waiting.retry.due(false),
             Self::Running(_) => Instant::now() + TICK,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_xsk::nic::{Address, Attached, AttachedMode, Link};
+
+    use super::*;
+
+    fn target(xdp: Option<Attached>) -> Target {
+        let mut link = Link::default();
+        (link.index, link.name, link.up, link.xdp) = (2, "eth0".to_owned(), true, xdp);
+        link.mac = Some([2, 0, 0, 0, 0, 1]);
+        let address = Address {
+            ifindex: 2,
+            ip: [192, 0, 2, 1].into(),
+            prefix_len: 24,
+        };
+        let topology = Topology::new(vec![link], vec![address]);
+        let mut plan = Plan::of(&topology, &["0.0.0.0:53".parse().unwrap()]);
+        plan.places.remove(&2).unwrap()
+    }
+
+    /// An interface that swallows packets waits for news.
+    #[test]
+    fn our_own_program_going_is_no_news() {
+        let attached = Some(Attached {
+            program_id: 7,
+            mode: AttachedMode::Native,
+        });
+        assert_ne!(target(attached), target(None));
+        assert_eq!(as_before(target(attached), true), target(None));
+        // Somebody else's stays on.
+        assert_eq!(as_before(target(attached), false), target(attached));
     }
 }

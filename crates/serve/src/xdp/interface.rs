@@ -109,6 +109,11 @@ impl Interface {
         &self.target.link.name
     }
 
+    /// Whether the program is ours.
+    pub(super) const fn has_own_program(&self) -> bool {
+        self.link.is_some()
+    }
+
     /// Queues with a worker.
     pub(super) const fn queues(&self) -> u32 {
         self.opening.served_queues

@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Watch {
     since: Instant,
+    /// When one arrived last.
     redirected: u64,
     arrived: u64,
-    /// Packets that were redirected in the period before without any arriving.
-    mute: Option<u64>,
+    /// Whether enough had been redirected by the end of the period before, without any arriving since.
+    mute: bool,
 }
 
 /// Workers publish their counts once a second, later when they are kept from running: after two such periods
 /// whatever arrived has been counted.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Fewer than these in a period prove nothing.
+/// Fewer than these prove nothing, however long it takes.
 const ENOUGH: u64 = 8;
 
 impl Watch {
@@ -27,15 +28,15 @@ impl Watch {
             since: now,
             redirected: 0,
             arrived: 0,
-            mute: None,
+            mute: false,
         }
     }
 
     /// Takes the present sums: packets redirected by the program, packets that came to the sockets or were dropped by
-    /// them. How many were lost, if none has arrived for two periods though packets were redirected in the first.
+    /// them. How many were lost, if enough have been redirected since one arrived and for one period more none has.
     pub(super) fn look(&mut self, now: Instant, redirected: u64, arrived: u64) -> Option<u64> {
         if arrived != self.arrived {
-            (self.arrived, self.mute) = (arrived, None);
+            (self.arrived, self.mute) = (arrived, false);
             (self.since, self.redirected) = (now, redirected);
             return None;
         }
@@ -43,11 +44,10 @@ impl Watch {
             return None;
         }
         let lost = redirected.saturating_sub(self.redirected);
-        if let Some(before) = self.mute {
-            return Some(before.saturating_add(lost));
+        if self.mute {
+            return Some(lost);
         }
-        self.mute = (lost >= ENOUGH).then_some(lost);
-        (self.since, self.redirected) = (now, redirected);
+        (self.since, self.mute) = (now, lost >= ENOUGH);
         None
     }
 }
@@ -84,5 +84,20 @@ mod tests {
         assert!(outcome(after_a_while).is_some());
         let burst = (0..60).map(|n| (if n > 2 { 500 } else { 0 }, 0));
         assert_eq!(outcome(burst), Some(500));
+    }
+
+    #[test]
+    fn few_packets_are_found_in_time() {
+        let every_third = |n: u64| n / 3;
+        assert_eq!(
+            outcome((0..60).map(|n| (every_third(n), 0))),
+            Some(9),
+            "fewer than enough in each period"
+        );
+        let arriving = (0..60).map(|n| (every_third(n), every_third(n)));
+        assert_eq!(outcome(arriving), None);
+        // One that arrives proves the way, and the count begins anew.
+        let now_and_then = (0..60).map(|n| (every_third(n), n / 20));
+        assert_eq!(outcome(now_and_then), None);
     }
 }

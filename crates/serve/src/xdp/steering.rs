@@ -56,6 +56,10 @@ impl Steering {
             listen: maps.map(bpf::MAP_LISTEN)?,
             queues: maps.map(bpf::MAP_QUEUES)?,
         };
+        // A server that was killed leaves its queues on, maybe more than we'll have: off before anything is taken away.
+        for queue in 0..steering.queues.max_entries() {
+            steering.queues.set(&queue.to_ne_bytes(), &OFF)?;
+        }
         for key in steering.listen.keys()? {
             steering.listen.remove(&key)?;
         }

@@ -1,5 +1,7 @@
+use std::net::IpAddr;
+
 use sluicegate_bpf::Vlans;
-use sluicegate_xsk::nic::{Link, Port};
+use sluicegate_xsk::nic::{Address, Link, Port};
 
 use crate::topology::MAX_DEPTH;
 use crate::{Kind, Topology, Why};
@@ -37,6 +39,19 @@ impl Spot {
             format!("{} ({})", self.interface, words.join(", "))
         }
     }
+
+    /// The same for one address. Where hardware takes tags off, a VLAN's packets look like others': what is for an
+    /// address that the VLAN may have too is the kernel's, which knows the tag.
+    pub(crate) fn for_address(self, topology: &Topology, address: &Address) -> Self {
+        let Some(protocol) = topology.stripped(self.ifindex) else {
+            return self;
+        };
+        if self.state != SpotState::Taken || !may_be_elsewhere(topology, address) {
+            return self;
+        }
+        let state = SpotState::Standby(tags_stripped(&self.interface, protocol));
+        Self { state, ..self }
+    }
 }
 
 /// Whether packets can be taken at an interface.
@@ -59,6 +74,8 @@ struct Way {
     mtu_bytes: u32,
     standby: Option<Why>,
     depth: usize,
+    /// Whether an address at the top is listened on by itself, not by a wildcard.
+    named: bool,
 }
 
 const BOND_MODES: [&str; 7] = [
@@ -73,11 +90,11 @@ const BOND_MODES: [&str; 7] = [
 /// In these a packet for the bond comes in by one member, to the bond's MAC address, and a reply may leave there.
 const USABLE_BOND_MODES: [u8; 4] = [0, 1, 2, 4];
 
-/// Where packets for an address on `link` come in.
+/// Where packets for an address on `link` come in; `named` is whether one of its addresses is listened on by itself.
 ///
 /// # Errors
 /// Why nowhere.
-pub(crate) fn spots(topology: &Topology, link: &Link) -> Result<Vec<Spot>, Why> {
+pub(crate) fn spots(topology: &Topology, link: &Link, named: bool) -> Result<Vec<Spot>, Why> {
     // Packets of a VRF's ports go to it and those of other masters' ports to these, but the VLAN's own.
     if let Some(master) = link.master {
         return Err(Why::Port {
@@ -90,6 +107,7 @@ pub(crate) fn spots(topology: &Topology, link: &Link) -> Result<Vec<Spot>, Why> 
         mtu_bytes: link.mtu_bytes,
         standby: None,
         depth: 0,
+        named,
     };
     descend(topology, link, way)
 }
@@ -129,10 +147,7 @@ fn spot(topology: &Topology, link: &Link, kind: &Kind, way: Way) -> Spot {
     // A veth says "on" whatever its other end does, which alone decides.
     let tells = *kind != Kind::Veth;
     let state = if tagged && tells && topology.strips(link.index, way.protocol) {
-        SpotState::Left(Why::TagsStripped {
-            interface: link.name.clone(),
-            service: way.protocol == 0x88a8,
-        })
+        SpotState::Left(tags_stripped(&link.name, way.protocol))
     } else {
         way.standby.map_or(SpotState::Taken, SpotState::Standby)
     };
@@ -143,6 +158,23 @@ fn spot(topology: &Topology, link: &Link, kind: &Kind, way: Way) -> Spot {
         mtu_bytes: way.mtu_bytes,
         state,
     }
+}
+
+fn tags_stripped(interface: &str, protocol: u16) -> Why {
+    Why::TagsStripped {
+        interface: interface.to_owned(),
+        service: protocol == 0x88a8,
+    }
+}
+
+/// Whether another interface may have the address: link-local ones are made of the MAC address, which VLANs share.
+fn may_be_elsewhere(topology: &Topology, address: &Address) -> bool {
+    let link_local = match address.ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let mut all = topology.addresses().iter();
+    link_local || all.any(|other| other.ip == address.ip && other.ifindex != address.ifindex)
 }
 
 fn below_vlan(topology: &Topology, link: &Link, mut way: Way) -> Result<Vec<Spot>, Why> {
@@ -200,8 +232,11 @@ fn below_bridge(topology: &Topology, bridge: &Link, mut way: Way) -> Result<Vec<
         .copied()
         .filter(|port| Kind::of(port).is_uplink())
         .collect();
-    // Where there is only one, it is the way out, whatever it is: a container's veth, for one.
-    let ports = if all.len() == 1 { all } else { uplinks };
+    // Where there is only one, it is the way out, whatever it is; but it may also be the only guest's, which nobody
+    // who listens everywhere means.
+    let guest = |port: &&Link| matches!(Kind::of(port), Kind::Veth | Kind::Tap);
+    let only = all.len() == 1 && (way.named || !all.iter().any(guest));
+    let ports = if only { all } else { uplinks };
     if ports.is_empty() && topology.ports(bridge.index).next().is_some() {
         return Err(Why::NoUplink {
             bridge: bridge.name.clone(),

@@ -11,7 +11,7 @@
 //! | network card, virtio, veth, tap | there |
 //! | VLAN | at the interface below, by the tag |
 //! | bond | at each of its members; backups stand by |
-//! | bridge | at its uplinks: the ports that are cards, VLANs or bonds; or at its only port |
+//! | bridge | at its uplinks: ports that are cards, VLANs or bonds; or its only port, a veth or tap only by name |
 //! | macvlan, ipvlan, team, VRF, dummy, loopback | nowhere: the kernel serves |
 //!
 //! VLANs, bonds and bridges may stand on each other: a bridge on a VLAN on a bond is resolved to the bond's members.

@@ -81,7 +81,17 @@ impl Plan {
         if heard.is_empty() {
             return;
         }
-        let spots = spots(topology, link);
+        let own = |other: &&Address| other.ifindex == link.index;
+        let named = topology.addresses().iter().filter(own).any(|address| {
+            let mut heard = listen.iter().filter(|listen| hears(**listen, address));
+            heard.any(|listen| !listen.ip().is_unspecified())
+        });
+        let spots = spots(topology, link, named).map(|spots| {
+            let spots = spots.into_iter();
+            spots
+                .map(|spot| spot.for_address(topology, address))
+                .collect::<Vec<_>>()
+        });
         for (port, named) in heard {
             let local = SocketAddr::new(address.ip, port);
             for spot in spots.iter().flatten() {

@@ -86,6 +86,19 @@ impl Topology {
             .is_some_and(|offloads| offloads.is_active(name))
     }
 
+    /// A protocol of this machine's VLANs whose tags an interface takes off. A veth says "on" whatever its other end
+    /// does, which alone decides.
+    pub(crate) fn stripped(&self, index: u32) -> Option<u16> {
+        let link = self.link(index)?;
+        let vlans = self
+            .links
+            .iter()
+            .filter(|link| Kind::of(link) == Kind::Vlan);
+        vlans
+            .map(|vlan| vlan.vlan_protocol.unwrap_or(0x8100))
+            .find(|protocol| Kind::of(link) != Kind::Veth && self.strips(index, *protocol))
+    }
+
     /// Members of a bond, ports of a bridge.
     pub(crate) fn ports(&self, master: u32) -> impl Iterator<Item = &Link> {
         self.links

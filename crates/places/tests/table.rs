@@ -211,6 +211,38 @@ fn stripped_tags_are_told_with_the_command() {
     assert_eq!(none.keys("eth0").len(), 2);
 }
 
+/// Without its tag a query from the VLAN looks like one to the card's own address, and the reply would go untagged.
+#[test]
+fn address_that_a_stripped_vlan_may_share_is_the_kernels() {
+    let scene = || {
+        Scene::new()
+            .nic("eth0")
+            .vlan("eth0.10", "eth0", 10)
+            .address("eth0", "fe80::1/64")
+            .address("eth0", "192.0.2.1/24")
+            .address("eth0", "2001:db8::1/64")
+            .address("eth0.10", "2001:db8::1/64")
+    };
+    let listen = ["[::]:53", "0.0.0.0:53"];
+    let plan = scene().offload("eth0", "rx-vlan-hw-parse").plan(&listen);
+    assert_eq!(plan.keys("eth0"), [key("192.0.2.1:53")].into());
+    for shared in ["[fe80::1]:53", "[2001:db8::1]:53"] {
+        let said = plan.said(shared);
+        assert!(
+            matches!(said[0].1, SpotState::Standby(Why::TagsStripped { .. })),
+            "{said:?}"
+        );
+    }
+    assert_eq!(scene().plan(&listen).keys("eth0").len(), 4);
+    // The tags of no VLAN here.
+    let other = scene().offload("eth0", "rx-vlan-stag-hw-parse");
+    assert_eq!(other.plan(&listen).keys("eth0").len(), 4);
+    let veth = scene()
+        .with("eth0", |link| link.kind = Some("veth".into()))
+        .offload("eth0", "rx-vlan-hw-parse");
+    assert_eq!(veth.plan(&listen).keys("eth0").len(), 4);
+}
+
 #[test]
 fn bond_is_taken_at_its_members() {
     let plan = Scene::new()
@@ -345,6 +377,37 @@ fn only_port_of_a_bridge_is_its_way_out() {
         scene(&[]).why("192.0.2.1:53"),
         Why::NoMembers { .. }
     ));
+}
+
+/// docker0 with one container.
+#[test]
+fn only_guest_of_a_bridge_is_left_alone_by_a_wildcard() {
+    let scene = || {
+        Scene::new()
+            .of_kind("v0", "veth")
+            .tap("tap0")
+            .bridge("docker0", &["v0"])
+            .bridge("virbr0", &["tap0"])
+            .address("docker0", "172.17.0.1/16")
+            .address("docker0", "172.17.0.2/16")
+            .address("virbr0", "192.168.122.1/24")
+    };
+    let plan = scene().plan(&["0.0.0.0:53"]);
+    assert!(plan.is_empty());
+    for local in ["172.17.0.1:53", "172.17.0.2:53", "192.168.122.1:53"] {
+        assert!(matches!(plan.why(local), Why::NoUplink { .. }), "{local}");
+    }
+    // One address that is named decides for the bridge.
+    let plan = scene().plan(&["0.0.0.0:53", "172.17.0.2:5353"]);
+    assert_eq!(plan.names(), ["v0"]);
+    let keys = ["172.17.0.1:53", "172.17.0.2:53", "172.17.0.2:5353"].map(key);
+    assert_eq!(plan.keys("v0"), keys.into());
+    let nic = Scene::new()
+        .nic("eth0")
+        .bridge("br0", &["eth0"])
+        .address("br0", "192.0.2.1/24")
+        .plan(&["0.0.0.0:53"]);
+    assert_eq!(nic.names(), ["eth0"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use sluicegate_lab::netns::{Netns, veth_pair};
-use sluicegate_lab::server::Server;
+use sluicegate_lab::server::{Builder, Server, server};
 use sluicegate_lab::wire::{FrameSpec, Message, RawSocket, query, rtype, udp_frame, udp_payload};
 
 use crate::site::{CLIENT4, PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, replied, which};
@@ -19,7 +19,7 @@ const UNAVAILABLE: &str = "XDP not available, serving through the kernel:";
 pub(crate) fn bridge() -> Result<()> {
     let site = Site::joined(1)?;
     put_under_bridge(&site)?;
-    let server = Site::server("").start(&site.there)?;
+    let server = named().start(&site.there)?;
     server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
     site.wait_for_xdp(&server, &[SERVER4, SERVER6])?;
     let place = format!("place.{SERVER4}@53=br0 (bridge): XDP at eth0 (copy, 1 queue)");
@@ -36,7 +36,7 @@ pub(crate) fn bridge() -> Result<()> {
 pub(crate) fn bridge_ports() -> Result<()> {
     let site = Site::joined(1)?;
     put_under_bridge(&site)?;
-    let server = Site::server("").start(&site.there)?;
+    let server = named().start(&site.there)?;
     site.wait_for_xdp(&server, &[SERVER4])?;
     let guest = Netns::new()?;
     let (port, _) = veth_pair(&site.there, "guest", &guest, "eth0", 1)?;
@@ -95,7 +95,7 @@ pub(crate) fn moved_address() -> Result<()> {
     site.there.ip(&format!("addr add {MOVING}/24 dev eth1"))?;
     site.here.ip(&format!("route add {MOVING} dev eth1"))?;
     let config = config.replace("  interface: ::0\n", "");
-    let server = sluicegate_lab::server::server(&config).start(&site.there)?;
+    let server = server(&config).start(&site.there)?;
     server.wait_for_line("XDP fast path active interface=eth1", RESUME)?;
     site.wait_for_xdp(&server, &[MOVING])?;
     ensure!(
@@ -109,6 +109,12 @@ pub(crate) fn moved_address() -> Result<()> {
     site.wait_for_xdp(&server, &[MOVING])?;
     let log = "interface=eth1 reason=it carries no listen address any more";
     server.wait_for_line(log, RESUME).map(drop)
+}
+
+/// A server that names the address: a wildcard alone doesn't mean a bridge's only veth, which may be a guest's.
+fn named() -> Builder {
+    let address = format!("interface: {SERVER4}\n");
+    server(&Site::config("").replace("interface: 0.0.0.0\n", &address))
 }
 
 /// `eth0` becomes the port of a bridge that takes over its addresses.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //
 // An XDP program of your own that redirects DNS queries into Sluicegate's sockets: an example for `pinned-maps:` (see
-// docs/xdp.md). It takes what Sluicegate's own program takes of untagged packets; put your own work where it says so.
+// README.md). It takes what Sluicegate's own program takes of untagged packets; put your own work where it says so.
 //
 //   clang -target bpf -O2 -g -c redirect.bpf.c -o redirect.o
 //   bpftool prog load redirect.o /sys/fs/bpf/redirect type xdp \

@@ -196,17 +196,12 @@ const fn missing(name: &'static str, title: &'static str, kind: Kind, threads: u
         queues: threads,
         loads: MISSES,
         contenders: RESOLVERS,
-        when: if threads > 1 {
-            When::Full
-        } else {
-            When::Always
-        },
         ..HITS
     }
 }
 
 /// All cases, in the order they are run and shown.
-pub(crate) const CASES: [Case; 20] = [
+pub(crate) const CASES: [Case; 21] = [
     Case {
         weight: Weight::Main,
         ..HITS
@@ -344,6 +339,16 @@ pub(crate) const CASES: [Case; 20] = [
         1_000_000,
         Draw::Zipf,
     ),
+    Case {
+        contenders: &[SluicegateXdp],
+        when: When::Named,
+        ..sized(
+            "names-10m",
+            "10,000,000 names, uniform",
+            10_000_000,
+            Draw::Uniform,
+        )
+    },
     Case {
         contenders: &[SluicegateXdp],
         when: When::Named,

@@ -17,7 +17,8 @@ then the servers are measured in turn, round by round. Shown is the median of th
   that the server's own threads were on a processor, \"of it softirq\" what the kernel counts as software interrupts. The
   two overlap: packets are often handled in the time of whoever sends.
 - Flat out means kxdpgun at 3,000,000 queries/s, more than any server here can answer; what is not answered is lost on
-  the way. With two queues dnsperf asks from 32 sockets, since kxdpgun 3.2 uses one queue of a veth only.
+  the way. With two queues dnsperf asks from 32 sockets, since kxdpgun 3.2 uses one queue of a veth only. So
+  does knotd 3.2: what the other queue brings, it answers by its kernel sockets.
 - Round trips are measured twice: by a client that sleeps until its answer comes, whose own waking up on a virtual machine
   is most of the time, and by one that polls its socket.
 - `XDP_TX reflector` sends each query back in the driver and `xsk echo` in the simplest program on AF_XDP: the testbed's

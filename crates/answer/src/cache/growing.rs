@@ -13,6 +13,9 @@ use super::write::NewEntry;
 /// of the `base` first, and by the bits that follow one of those that this one was divided into. When the table
 /// doubles, each set is divided in two: what no longer belongs into it goes into a new one behind all others, some
 /// sets with each entry that comes. Until all are divided, an entry may be in either place.
+///
+/// Two sets side by side are a pair: what finds the one full goes into the other. So few places stay empty, and yet
+/// no live entry need go before the table can't double any more: it does so when both sets of a pair are full.
 pub(super) struct Growing<const W: usize> {
     sets: Sets<W>,
     base: usize,
@@ -26,9 +29,7 @@ pub(super) struct Growing<const W: usize> {
 /// What writers know of the growth.
 #[derive(Debug, Default)]
 struct Progress {
-    /// Live entries that had to go since the table has grown.
-    evicted: usize,
-    /// Sets divided of late.
+    /// Sets divided since it doubled, of all before.
     divided: usize,
     /// How many walk through all sets: nothing is moved meanwhile.
     walkers: u32,
@@ -40,7 +41,8 @@ impl<const W: usize> Growing<W> {
         let most = usize::try_from(bytes).unwrap_or(usize::MAX) / Sets::<W>::SET_BYTES;
         let starts = most / (START_BYTES / Sets::<W>::SET_BYTES);
         let doublings = starts.checked_ilog2().unwrap_or(0).min(HASH_BITS);
-        let base = most >> doublings;
+        // Pairs stay pairs when the table doubles.
+        let base = (most >> doublings) & if doublings > 0 { !1 } else { !0 };
         Self {
             sets: Sets::new(base << doublings),
             base,
@@ -76,38 +78,48 @@ impl<const W: usize> Growing<W> {
         self.sets.get(index)
     }
 
-    /// Where an entry with this hash may be while the table grows, beside its home.
-    pub(super) fn former_home(&self, hash: u64) -> Option<Set<'_, W>> {
+    /// All sets that may hold an entry with this hash: its home, the other of that pair, and while the table grows the
+    /// pair that this one is divided from.
+    pub(super) fn homes(&self, hash: u64) -> impl Iterator<Item = (usize, Set<'_, W>)> {
         let (now, before) = self.masks();
-        let former = self.place(hash, before);
-        self.get(former).filter(|_| former != self.place(hash, now))
-    }
-
-    /// All sets that may hold an entry with this hash.
-    pub(super) fn homes(&self, hash: u64) -> impl Iterator<Item = Set<'_, W>> {
-        let home = self.get(self.home(hash));
-        home.into_iter().chain(self.former_home(hash))
+        let (home, former) = (self.place(hash, now), self.place(hash, before));
+        let moves = pair(home) != pair(former);
+        let pairs = std::iter::once(home).chain(moves.then_some(former));
+        pairs
+            .flat_map(|index| [index, index ^ 1])
+            .filter_map(|index| Some((index, self.get(index)?)))
     }
 
     /// Enters an answer, in place of what it replaces; also lets the table grow. What [`Set::insert`] says.
     pub(super) fn insert(&self, new: &NewEntry<'_>, hash: u64, hasher: KeyHasher) -> Option<usize> {
         let mut progress = self.writers();
         self.divide_some(&mut progress, hasher);
-        if let Some(former) = self.former_home(hash) {
-            former.forget(new);
+        let home = self.home(hash);
+        let elsewhere = self.homes(hash).filter(|(index, _)| *index != home);
+        elsewhere.for_each(|(_, set)| set.forget(new));
+        if self.enter(new, home)? {
+            return Some(0);
         }
-        let evicted = self.get(self.home(hash))?.insert(new)?;
-        progress.evicted += evicted;
-        if evicted > 0 {
-            self.grow_if_crowded(&mut progress);
+        if self.make_room(&mut progress, home, hasher) && self.enter(new, self.home(hash))? {
+            return Some(0);
         }
-        Some(evicted)
+        self.get(self.home(hash))?.insert(new)
+    }
+
+    /// Enters an answer into a set or the other of its pair, if there is room for it; whether there was. `None`:
+    /// other writers hold a set.
+    fn enter(&self, new: &NewEntry<'_>, index: usize) -> Option<bool> {
+        let entered = self.get(index)?.insert_if_room(new)?;
+        match self.get(index ^ 1) {
+            Some(other) if !entered => other.insert_if_room(new),
+            _ => Some(entered),
+        }
     }
 
     /// Changes the sets that may hold an entry with this hash, with nothing moved meanwhile.
     pub(super) fn change(&self, hash: u64, change: impl Fn(Set<'_, W>)) {
         let _still = self.writers();
-        self.homes(hash).for_each(change);
+        self.homes(hash).for_each(|(_, set)| change(set));
     }
 
     /// Sees all sets in use, with nothing moved meanwhile.
@@ -134,15 +146,28 @@ impl<const W: usize> Growing<W> {
         self.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Doubles the table when its sets have become too small for what comes.
-    fn grow_if_crowded(&self, progress: &mut Progress) {
+    /// Divides a pair that is full, for which the table begins to double if it must; whether it was divided.
+    fn make_room(&self, progress: &mut Progress, index: usize, hasher: KeyHasher) -> bool {
         let (now, before) = self.masks();
-        let is_crowded = progress.evicted * CROWDED_ONE_IN > self.len();
-        if is_crowded && now == before && now < self.greatest_mask && progress.walkers == 0 {
+        if progress.walkers > 0 || now == self.greatest_mask && now == before {
+            return false;
+        }
+        if now == before {
             progress.divided = 0;
             let doubled = u64::from(now) << 1 | 1;
             self.masks.store(doubled | u64::from(before) << 32, Relaxed);
         }
+        let waits = (progress.divided..self.undivided()).contains(&index);
+        if waits {
+            self.divide(index, hasher);
+            self.divide(index ^ 1, hasher);
+        }
+        waits
+    }
+
+    /// How many sets there were before the table doubled, as long as not all are divided.
+    fn undivided(&self) -> usize {
+        self.base * (self.masks().1 as usize + 1)
     }
 
     /// Divides the next sets, if the table grows.
@@ -151,21 +176,20 @@ impl<const W: usize> Growing<W> {
         if now == before || progress.walkers > 0 {
             return;
         }
-        let all = self.base * (before as usize + 1);
+        let all = self.undivided();
         let next = progress.divided..all.min(progress.divided + DIVIDED_AT_A_TIME);
         progress.divided = next.end;
         for index in next {
             self.divide(index, hasher);
         }
         if progress.divided == all {
-            progress.evicted = 0;
             self.masks
                 .store(u64::from(now) << 32 | u64::from(now), Relaxed);
         }
     }
 
-    /// Moves what no longer belongs into a set: first it is in both places, then in the new one only, so that readers
-    /// find it.
+    /// Moves what no longer belongs into a set's pair: first it is in both places, then in the new one only, so that
+    /// readers find it.
     fn divide(&self, index: usize, hasher: KeyHasher) {
         let Some(set) = self.get(index) else {
             return;
@@ -173,20 +197,24 @@ impl<const W: usize> Growing<W> {
         let home = |key: &Key<'_>| self.home(hasher.hash(key));
         set.each(|entry| {
             let home = home(&entry.key);
-            if home != index
+            if pair(home) != pair(index)
+                && self.enter(entry, home) == Some(false)
                 && let Some(other) = self.get(home)
             {
                 other.insert(entry);
             }
         });
-        set.keep(|key| home(key) == index);
+        set.keep(|key| pair(home(key)) == pair(index));
     }
+}
+
+/// Which pair a set is of.
+fn pair(index: usize) -> usize {
+    index >> 1
 }
 
 /// A table that may be larger starts with this, or up to twice as much.
 const START_BYTES: usize = 2 << 20;
-/// A table grows when one live entry had to go for this many of its sets: by then they are 60 to 90 % full.
-const CROWDED_ONE_IN: usize = 16;
 /// Sets divided with each entry that comes: some 30 microseconds' work.
 const DIVIDED_AT_A_TIME: usize = 8;
 /// The lowest bits of a hash are the tag.

@@ -22,9 +22,11 @@
 //!
 //! The memory is that of the sets; what is left of the configured bytes after the last whole set stays unused. A table
 //! begins with two to four MiB and doubles when its sets get crowded (`growing`): 40,000 entries in a cache of 64 MiB
-//! stand in less than 10 MiB of it, where spread over all sets they would soon have touched each page.
+//! stand in less than 10 MiB of it, where spread over all sets they would soon have touched each page. Until it can't
+//! double any more, no live entry goes: what finds its set full goes into the one beside it, and if that is full too,
+//! the table doubles and these two are divided first.
 //!
-//! A full set always admits the new entry: entries of no more use go first, then by SIEVE (oldest first, those used
+//! Then a full set always admits the new entry: entries of no more use go first, then by SIEVE (oldest first, those used
 //! since the last round are passed over once), so that a scan of names asked once cannot push out those asked again.
 
 #[cfg(not(loom))]

@@ -132,13 +132,15 @@ impl Cache {
     }
 
     /// As [`Cache::sequence`], before what is found here is remembered elsewhere: also `None` while the answer may stand
-    /// in another set, since it is on its way to this one.
+    /// in another set, since it is on its way to this one or has found it full.
     pub(crate) fn sequence_at_rest(&self, place: Place) -> Option<u64> {
         // Read first: should the table grow in the middle of this, its set has another sequence afterwards.
         let sequence = self.sequence(place)?;
-        let former = self.small.former_home(place.hash);
+        let is_elsewhere = |(index, set): (usize, Set<'_, SMALL_WORDS>)| {
+            index != place.small && set.may_hold(place.tag())
+        };
         let is_here = place.small == self.small.home(place.hash)
-            && former.is_none_or(|set| !set.may_hold(place.tag()));
+            && !self.small.homes(place.hash).any(is_elsewhere);
         is_here.then_some(sequence)
     }
 
@@ -192,8 +194,8 @@ impl Cache {
         })
     }
 
-    /// As [`Cache::lookup`], where it is seldom: in the set that it is to be moved from or has just been moved to, and
-    /// among the large ones.
+    /// As [`Cache::lookup`], where it is seldom: in the set beside its own, in one that it is to be moved from or has
+    /// just been moved to, and among the large ones.
     #[inline(never)]
     fn lookup_elsewhere(
         &self,
@@ -201,17 +203,13 @@ impl Cache {
         place: Place,
         scratch: &mut [u8],
     ) -> Option<Prefix> {
-        let moved = self.small.home(place.hash);
-        let moved = self.small.get(moved).filter(|_| moved != place.small);
-        let small = moved.into_iter().chain(self.small.former_home(place.hash));
-        for set in small {
-            if let Some(prefix) = set.read(wanted, scratch).prefix() {
-                return Some(prefix);
-            }
-        }
-        self.large
-            .homes(place.hash)
-            .find_map(|set| set.read(wanted, scratch).prefix())
+        let others = self.small.homes(place.hash);
+        let mut others = others.filter(|(index, _)| *index != place.small);
+        let small = others.find_map(|(_, set)| set.read(wanted, scratch).prefix());
+        small.or_else(|| {
+            let mut large = self.large.homes(place.hash);
+            large.find_map(|(_, set)| set.read(wanted, scratch).prefix())
+        })
     }
 
     /// Stores an answer, in place of what was stored for any of its variants.

@@ -36,6 +36,20 @@ impl<const W: usize> Set<'_, W> {
         })
     }
 
+    /// Enters an answer, if no live entry has to go for it but what it replaces; whether it did. What it replaces goes in
+    /// any case. `None` when another writer holds the set.
+    pub(super) fn insert_if_room(self, new: &NewEntry<'_>) -> Option<bool> {
+        let need = Self::units_for(new);
+        self.write(|log| {
+            let was_used = log.remove_replaced(new) | new.used;
+            let has_room = log.has_room(need, new.dead_at);
+            if has_room {
+                log.append(new, need, was_used);
+            }
+            has_room
+        })
+    }
+
     /// Removes what the answer would replace, without entering it. Reads only, when there is nothing.
     pub(super) fn forget(self, new: &NewEntry<'_>) {
         if self.may_hold(new.tag) {
@@ -199,23 +213,30 @@ impl<const W: usize> Log<'_, W> {
         }
     }
 
-    /// Makes `need` units free at the end of the log: dead entries go first, then by SIEVE.
-    fn make_room(&mut self, need: usize, dead_at: u32) -> usize {
-        let full = |header: &Header| {
-            header.count == MAX_ENTRIES || header.units + need > Set::<'_, W>::UNITS
-        };
-        let mut evicted = 0;
-        if full(&self.header) {
+    /// Whether `need` units are free at the end of the log, or become so without a live entry's going.
+    fn has_room(&mut self, need: usize, dead_at: u32) -> bool {
+        if self.is_full(need) {
             self.remove_where(|prefix, _| prefix.expires() <= dead_at);
         }
-        while self.header.count > 0 && full(&self.header) {
+        let has_room = !self.is_full(need);
+        if has_room && self.header.tail + need > Set::<'_, W>::UNITS {
+            self.compact();
+        }
+        has_room
+    }
+
+    fn is_full(&self, need: usize) -> bool {
+        self.header.count == MAX_ENTRIES || self.header.units + need > Set::<'_, W>::UNITS
+    }
+
+    /// Makes `need` units free at the end of the log: dead entries go first, then by SIEVE. How many live ones went.
+    fn make_room(&mut self, need: usize, dead_at: u32) -> usize {
+        let mut evicted = 0;
+        while !self.has_room(need, dead_at) && self.header.count > 0 {
             let index = self.header.choose_victim();
             let units = prefix_of(self.entry(index)).map_or(0, Self::units);
             self.header.remove(index, units);
             evicted += 1;
-        }
-        if self.header.tail + need > Set::<'_, W>::UNITS {
-            self.compact();
         }
         evicted
     }

@@ -182,6 +182,26 @@ impl Change {
         other
     }
 
+    /// The same change with another outcome, in the words of [`values`](Self::values): what the driver made of it. `None`
+    /// if the setting can't have that value.
+    #[must_use]
+    pub fn reaching(&self, value: &str) -> Option<Self> {
+        let mut other = self.clone();
+        match &mut other {
+            Self::RxRing { to, .. } | Self::Channels { to, .. } | Self::Mtu { to, .. } => {
+                *to = value.parse().ok()?;
+            }
+            Self::Offload { .. } | Self::Master { .. } => {
+                return (self.values().1 == value).then_some(other);
+            }
+            Self::UdpHash { to, .. }
+            | Self::Sysctl { to, .. }
+            | Self::Irq { to, .. }
+            | Self::Governor { to, .. } => value.clone_into(to),
+        }
+        other.is_sound().then_some(other)
+    }
+
     /// Whether traffic stops for a moment or for good when it is made, so that it wants to be asked for by name.
     pub const fn interrupts(&self) -> bool {
         match self {
@@ -408,6 +428,20 @@ mod tests {
         };
         assert!(governor("performance").is_sound());
         assert!(!governor("a; reboot").is_sound());
+    }
+
+    #[test]
+    fn drivers_round_what_they_are_given() {
+        let ring = |to| Change::RxRing {
+            interface: "eth0".into(),
+            from: 256,
+            to,
+        };
+        assert_eq!(ring(2000).reaching("1992"), Some(ring(1992)));
+        assert_eq!(ring(2000).reaching("many"), None);
+        assert_eq!(nomaster("eth0").reaching("vmbr1"), None);
+        assert_eq!(nomaster("eth0").reaching("none"), Some(nomaster("eth0")));
+        assert_eq!(rp_filter("eth0").reaching("1; reboot"), None);
     }
 
     #[test]

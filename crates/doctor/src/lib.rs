@@ -15,6 +15,7 @@ mod check;
 mod facts;
 mod finding;
 mod known;
+mod present;
 mod report;
 mod undo;
 
@@ -22,7 +23,7 @@ pub use change::{Change, Command, Flow, Offload};
 pub use check::{CHECKS, examine, examine_without_interfaces};
 pub use facts::{
     Conf, Facts, Host, Interface, Interrupt, Limit, Master, Place, Probes, Process, ProcessKind,
-    Program, Role, Route, Serving, Unit, Wanted, WantedListen,
+    Program, Role, Route, Served, Serving, Unit, Wanted, WantedListen,
 };
 pub use finding::{Finding, Group, Mend, Value, Verdict};
 pub use known::{Driver, KernelVersion, driver};

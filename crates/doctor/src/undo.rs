@@ -93,17 +93,26 @@ impl Undo {
         ))
     }
 
+    /// Writes down that the last change of this namespace that equals `change` came out as `made`: some drivers round
+    /// what they are given.
+    ///
+    /// # Errors
+    /// [`UndoError`]; the file is as it was.
+    pub fn amend(&self, change: &Change, made: &Change) -> Result<(), UndoError> {
+        let mut all = self.read()?;
+        if let Some(last) = last_of(&all, change) {
+            all[last].change = made.clone();
+        }
+        self.write(&all)
+    }
+
     /// Strikes out the last change of this namespace that equals `change`.
     ///
     /// # Errors
     /// [`UndoError`]; the file is as it was.
     pub fn forget(&self, change: &Change) -> Result<(), UndoError> {
-        let here = namespace();
         let mut all = self.read()?;
-        let last = all
-            .iter()
-            .rposition(|entry| entry.namespace == here && entry.change == *change);
-        if let Some(last) = last {
+        if let Some(last) = last_of(&all, change) {
             all.remove(last);
         }
         if all.is_empty() {
@@ -206,6 +215,13 @@ const NO_FOLLOW: i32 = 0o400_000;
 ))]
 const NO_FOLLOW: i32 = 0o100_000;
 
+/// Where the last change of this namespace that equals `change` stands.
+fn last_of(all: &[Entry], change: &Change) -> Option<usize> {
+    let here = namespace();
+    all.iter()
+        .rposition(|entry| entry.namespace == here && entry.change == *change)
+}
+
 /// The network namespace of this process, as the kernel names it; empty where /proc is missing.
 fn namespace() -> String {
     fs::read_link("/proc/self/ns/net")
@@ -264,6 +280,15 @@ mod tests {
         undo.forget(&mtu(9000, 3000)).unwrap();
         assert!(!undo.path.exists());
         undo.forget(&mtu(9000, 3000)).unwrap();
+    }
+
+    #[test]
+    fn what_came_out_is_remembered() {
+        let folder = Folder::new("amend");
+        let undo = folder.undo();
+        undo.record(&mtu(9000, 3000)).unwrap();
+        undo.amend(&mtu(9000, 3000), &mtu(9000, 2992)).unwrap();
+        assert_eq!(undo.pending().unwrap().0, [mtu(9000, 2992)]);
     }
 
     #[test]

@@ -98,9 +98,14 @@ pub(crate) struct DoctorArgs {
     #[arg(long, conflicts_with = "undo")]
     pub(crate) fix: bool,
 
-    /// Put back what --fix has changed, and do nothing else: exit 0, or 1 if something could not be
+    /// Put back what --fix has changed, and do nothing else: exit 0, or 1 if something could not be, or was left since
+    /// somebody has changed it in the meantime
     #[arg(long, conflicts_with_all = ["json", "checks"])]
     pub(crate) undo: bool,
+
+    /// With --undo: put back also what somebody has changed in the meantime
+    #[arg(long, requires = "undo")]
+    pub(crate) force: bool,
 
     /// Where --fix writes down what was changed
     #[arg(long, value_name = "FILE", default_value = Undo::DEFAULT_FILE)]

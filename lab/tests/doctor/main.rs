@@ -11,6 +11,7 @@ mod patient;
 mod process;
 mod program;
 
+#[expect(clippy::too_many_lines, reason = "a flat list of tests")]
 fn main() -> ExitCode {
     suite("doctor")
         .test(
@@ -29,6 +30,11 @@ fn main() -> ExitCode {
             program::foreign,
         )
         .test(
+            "an address that the server leaves to the kernel",
+            needs![Root, Netns],
+            program::refused,
+        )
+        .test(
             "a bridge's port that is listened on",
             needs![Root, Netns],
             network::port,
@@ -42,6 +48,16 @@ fn main() -> ExitCode {
             "a strict reverse path filter",
             needs![Root, Netns],
             network::reverse_path,
+        )
+        .test(
+            "replies sent back the way queries came",
+            needs![Root, Netns],
+            network::return_route,
+        )
+        .test(
+            "what somebody else has changed is left",
+            needs![Root, Netns],
+            network::changed_meanwhile,
         )
         .test(
             "an interface that is down",

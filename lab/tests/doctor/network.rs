@@ -76,49 +76,140 @@ pub(crate) fn same_subnet() -> Result<()> {
     Ok(())
 }
 
-/// Queries of a far client come in by `eth0`, replies would leave by `eth1`: the strict filter drops the queries. Mended,
-/// they are heard, and the reply goes its way.
-pub(crate) fn reverse_path() -> Result<()> {
+/// What somebody else has set since is theirs: it is left, and said, until it is forced.
+pub(crate) fn changed_meanwhile() -> Result<()> {
     let patient = Patient::new()?;
-    let client = Netns::new()?;
-    let (inside, _) = veth_pair(&patient.neighbour, "far", &client, "eth0", 1)?;
-    inside.add_address("198.51.100.1/24")?;
-    client.ip("addr add 198.51.100.2/24 dev eth0")?;
-    client.ip("route add default via 198.51.100.1")?;
-    let (second, other) = veth_pair(&patient.host, "eth1", &patient.neighbour, "eth1", 1)?;
-    second.add_address("10.11.2.1/24")?;
-    other.add_address("10.11.2.2/24")?;
-    patient.host.ip("route add default via 10.11.2.2")?;
-    patient.neighbour.sysctl("net/ipv4/ip_forward", "1")?;
-    for knob in ["all", "eth0", "eth1", "far"] {
-        patient
-            .neighbour
-            .sysctl(&format!("net/ipv4/conf/{knob}/rp_filter"), "0")?;
+    let (second, _other) = veth_pair(&patient.host, "eth1", &patient.neighbour, "eth1", 1)?;
+    second.add_address("10.11.1.9/24")?;
+    patient.fix("same-subnet")?;
+    let (ignore, announce) = (
+        "net/ipv4/conf/all/arp_ignore",
+        "net/ipv4/conf/all/arp_announce",
+    );
+    patient.host.sysctl(ignore, "8")?;
+    patient.host.sysctl(announce, "0")?;
+    let undone = patient.host.run(&patient.doctor(&["--undo"])?)?;
+    ensure!(
+        undone.status.code() == Some(1)
+            && undone
+                .stdout
+                .contains("left:     sysctl -w net/ipv4/conf/all/arp_ignore=0")
+            && undone.stdout.contains("somebody has set 8 since")
+            && undone
+                .stdout
+                .contains("as it was: sysctl -w net/ipv4/conf/all/arp_announce=0"),
+        "{:?}: {}{}",
+        undone.status.code(),
+        undone.stdout,
+        undone.stderr
+    );
+    let now = |key: &str| patient.type_in(&format!("cat /proc/sys/{key}"));
+    ensure!(now(ignore)?.trim() == "8", "somebody's setting was touched");
+    let forced = patient.host.run(&patient.doctor(&["--undo", "--force"])?)?;
+    ensure!(
+        forced.success() && forced.stdout.contains("was 8, is 0"),
+        "{}{}",
+        forced.stdout,
+        forced.stderr
+    );
+    ensure!(now(ignore)?.trim() == "0", "forced, and not put back");
+    ensure!(
+        !patient.file("undo.json").exists(),
+        "something is left to put back"
+    );
+    Ok(())
+}
+
+/// A far client whose queries come in by `eth0`, while replies would leave by `eth1`: the strict filter drops the queries.
+struct Asymmetric {
+    patient: Patient,
+    client: Netns,
+    socket: std::net::UdpSocket,
+}
+
+impl Asymmetric {
+    fn new() -> Result<Self> {
+        let patient = Patient::new()?;
+        let client = Netns::new()?;
+        let (inside, _) = veth_pair(&patient.neighbour, "far", &client, "eth0", 1)?;
+        inside.add_address("198.51.100.1/24")?;
+        client.ip("addr add 198.51.100.2/24 dev eth0")?;
+        client.ip("route add default via 198.51.100.1")?;
+        let (second, other) = veth_pair(&patient.host, "eth1", &patient.neighbour, "eth1", 1)?;
+        second.add_address("10.11.2.1/24")?;
+        other.add_address("10.11.2.2/24")?;
+        patient.host.ip("route add default via 10.11.2.2")?;
+        patient.neighbour.sysctl("net/ipv4/ip_forward", "1")?;
+        for knob in ["all", "eth0", "eth1", "far"] {
+            let key = format!("net/ipv4/conf/{knob}/rp_filter");
+            patient.neighbour.sysctl(&key, "0")?;
+        }
+        patient.host.sysctl("net/ipv4/conf/eth0/rp_filter", "1")?;
+        let socket = patient
+            .host
+            .enter(|| std::net::UdpSocket::bind((HERE, 53)))?;
+        socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+        Ok(Self {
+            patient,
+            client,
+            socket,
+        })
     }
-    patient.host.sysctl("net/ipv4/conf/eth0/rp_filter", "1")?;
-    let socket = patient
-        .host
-        .enter(|| std::net::UdpSocket::bind((HERE, 53)))?;
-    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
-    let heard = || -> Result<bool> {
+
+    /// Whether the client's query arrives.
+    fn heard(&self) -> Result<bool> {
         let asked = query("host.test", rtype::A).build();
         let address: SocketAddr = format!("{HERE}:53").parse()?;
-        // Nobody answers; what counts is whether the query arrives.
-        client.enter(|| ask_udp(address, &asked, Duration::from_millis(200)))?;
-        Ok(socket.recv(&mut [0; 512]).is_ok())
-    };
+        // Nobody answers.
+        self.client
+            .enter(|| ask_udp(address, &asked, Duration::from_millis(200)))?;
+        Ok(self.socket.recv(&mut [0; 512]).is_ok())
+    }
+}
+
+/// The filter made loose: queries are heard, and replies go their way.
+pub(crate) fn reverse_path() -> Result<()> {
+    let site = Asymmetric::new()?;
+    let patient = &site.patient;
     ensure!(
-        !heard()?,
+        !site.heard()?,
         "the filter lets queries through: the fault is not made"
     );
     let said = patient.ask("rp-filter")?.expect("warn")?;
     patient.ask("return-route")?.expect("warn")?;
     patient.fix("rp-filter")?;
-    ensure!(heard()?, "mended, and no query comes");
+    ensure!(site.heard()?, "mended, and no query comes");
     patient.undo()?;
     patient.ask("rp-filter")?.expect("warn")?;
     patient.type_in(said.command()?)?;
-    ensure!(heard()?, "mended by hand, and no query comes");
+    ensure!(site.heard()?, "mended by hand, and no query comes");
+    Ok(())
+}
+
+/// The replies sent back the way queries came, by the router that a route names; without one nothing can be typed.
+pub(crate) fn return_route() -> Result<()> {
+    let site = Asymmetric::new()?;
+    let patient = &site.patient;
+    let said = patient.ask("return-route")?.expect("warn")?;
+    ensure!(
+        said.command()?
+            .starts_with("# no route here names the router"),
+        "{:?}",
+        said.commands
+    );
+    let spare = format!("route add default via {THERE} dev eth0 metric 500");
+    patient.host.ip(&spare)?;
+    ensure!(!site.heard()?, "the fault is not made");
+    let said = patient.ask("return-route")?.expect("warn")?;
+    ensure!(
+        said.command()?.contains(&format!("via {THERE} dev eth0")),
+        "{:?}",
+        said.commands
+    );
+    patient.type_in(said.command()?)?;
+    ensure!(site.heard()?, "mended, and no query comes");
+    patient.ask("return-route")?.expect("ok")?;
+    patient.ask("rp-filter")?.expect("ok")?;
     Ok(())
 }
 

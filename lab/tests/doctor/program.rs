@@ -88,3 +88,35 @@ pub(crate) fn foreign() -> Result<()> {
     }
     Ok(())
 }
+
+/// Somebody's program was there first: the server serves all the same, by the kernel, and doctor doesn't call that well.
+/// The command takes the program off, and the server goes over to AF_XDP.
+pub(crate) fn refused() -> Result<()> {
+    let patient = Patient::new()?;
+    let object = patient.file("redirect.o");
+    fs::write(&object, REDIRECT)?;
+    patient.type_in(&format!(
+        "ip link set dev eth0 xdpdrv obj {} sec xdp",
+        object.display()
+    ))?;
+    let mut command = Command::new(program()?);
+    command.args(["-d", "-d", "-c"]).arg(patient.config());
+    let process = patient.host.spawn(&command)?;
+    process.wait_for_line("XDP not available", PATIENCE)?;
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let said = patient.ask("fast-path")?.expect("warn")?;
+        if said.says.contains("another XDP program is attached") && said.says.contains(HERE) {
+            break;
+        }
+        ensure!(Instant::now() < end, "{}", said.says);
+    }
+    let program = patient.ask("xdp-program")?.expect("warn")?;
+    patient.type_in(program.command()?)?;
+    process.wait_for_line("XDP fast path active interface=eth0", PATIENCE)?;
+    let end = Instant::now() + PATIENCE;
+    while patient.ask("fast-path")?.verdict != "ok" {
+        ensure!(Instant::now() < end, "{}", patient.ask("fast-path")?.says);
+    }
+    Ok(())
+}

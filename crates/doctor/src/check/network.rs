@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use sluicegate_conf::XdpRouteCheck;
 
 use crate::change::quoted;
-use crate::facts::Place;
+use crate::facts::{Place, Route};
 use crate::{Change, Facts, Finding, Group, Interface, Master, Mend, Role, Verdict};
 
 /// How interfaces, addresses and routes hang together.
@@ -205,8 +205,7 @@ fn return_route(facts: &Facts, one: &Interface) -> Finding {
     };
     let out = route.out.clone().unwrap_or_default();
     let strict = effective_rp_filter(facts, one) == Some(1) && route.from.is_ipv4();
-    let (ip, name) = (route.from, quoted(&one.link.name));
-    let family = if ip.is_ipv4() { "" } else { "-6 " };
+    let ip = route.from;
     finding
         .probed("from", ip.to_string())
         .probed("out", out.as_str())
@@ -219,10 +218,31 @@ fn return_route(facts: &Facts, one: &Interface) -> Finding {
         } else {
             "where replies go another way than queries came, the kernel's path answers (`xdp: route-check:`)".to_owned()
         })
-        .by_hand(format!(
-            "ip {family}rule add from {ip} table 53 && ip {family}route add default via GATEWAY dev {name} table 53"
-        ))
+        .by_hand(back_the_way(one, route))
 }
+
+/// Lets replies of an address leave by the interface that has it: a table of its own for what comes from it.
+fn back_the_way(one: &Interface, route: &Route) -> String {
+    let (ip, name) = (route.from, quoted(&one.link.name));
+    let family = if ip.is_ipv4() { "" } else { "-6 " };
+    let commands = |gateway: &str| {
+        format!(
+            "ip {family}route replace default via {gateway} dev {name} table {TABLE} && ip {family}rule add from {ip} \
+             table {TABLE}"
+        )
+    };
+    match route.gateway {
+        Some(gateway) => commands(&gateway.to_string()),
+        // A comment, so that nobody types a command that can't work.
+        None => format!(
+            "# no route here names the router beyond {name}; with its address for ROUTER: {}",
+            commands("ROUTER")
+        ),
+    }
+}
+
+/// The routing table for replies: a number that no distribution gives away.
+const TABLE: u32 = 53;
 
 /// Whether the program can look up where replies leave: the kernel lets it where the loopback interface forwards.
 fn route_look_up(facts: &Facts) -> Finding {
@@ -323,7 +343,6 @@ impl Place {
 mod tests {
     use super::super::testing::{eth0, good, one, verdict};
     use super::*;
-    use crate::facts::Route;
 
     fn place(interface: &str, address: &str) -> Place {
         let (ip, len) = address.split_once('/').unwrap();
@@ -338,6 +357,7 @@ mod tests {
         Route {
             from: from.parse().unwrap(),
             out: out.map(Into::into),
+            gateway: None,
         }
     }
 
@@ -393,7 +413,12 @@ mod tests {
         facts.interfaces[0].conf.rp_filter = Some(1);
         let all = examine(&facts);
         let (how, command) = verdict(&all, "return-route");
-        assert!(how == Verdict::Warn && command.unwrap().starts_with("ip rule add from 192.0.2.1"));
+        // Nobody knows the router: nothing that could be typed as it is.
+        assert!(how == Verdict::Warn && command.unwrap().starts_with('#'));
+        facts.interfaces[0].routes[0].gateway = Some([192, 0, 2, 254].into());
+        let command = "ip route replace default via 192.0.2.254 dev eth0 table 53 && ip rule add from 192.0.2.1 table 53";
+        let told = verdict(&examine(&facts), "return-route").1;
+        assert_eq!(told.as_deref(), Some(command));
         let command = "sysctl -w net/ipv4/conf/eth0/rp_filter=2".to_owned();
         assert_eq!(verdict(&all, "rp-filter"), (Verdict::Warn, Some(command)));
         facts.interfaces[0].routes = vec![route("192.0.2.1", None)];

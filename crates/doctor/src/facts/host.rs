@@ -45,7 +45,7 @@ impl Host {
             processors: root
                 .text("sys/devices/system/cpu/online")
                 .map_or(0, |list| count(&list)),
-            governors: governors(root),
+            governors: root.governors(),
             bpf_jit: root.number("proc/sys/net/core/bpf_jit_enable"),
             lockdown: root
                 .text("sys/kernel/security/lockdown")
@@ -71,18 +71,6 @@ impl Conf {
             arp_announce: read("arp_announce"),
         }
     }
-}
-
-fn governors(root: &Root) -> Vec<String> {
-    const FOLDER: &str = "sys/devices/system/cpu";
-    root.names(FOLDER)
-        .iter()
-        .filter(|name| {
-            name.strip_prefix("cpu")
-                .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
-        })
-        .filter_map(|name| root.text(&format!("{FOLDER}/{name}/cpufreq/scaling_governor")))
-        .collect()
 }
 
 /// How many numbers a list as `0-3,8` has.

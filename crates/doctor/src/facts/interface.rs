@@ -8,7 +8,7 @@ use sluicegate_xsk::nic::{
 use sluicegate_xsk::prog::program_name;
 
 use super::host::Conf;
-use super::{Root, Wanted};
+use super::{Root, Wanted, gateway};
 
 /// An interface that queries come in by, or one that hangs together with such a one.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +80,8 @@ pub struct Route {
     pub from: IpAddr,
     /// The interface; `None`: there is no route.
     pub out: Option<String>,
+    /// The router beyond the interface that has the address, if a route of the main table names it.
+    pub gateway: Option<IpAddr>,
 }
 
 /// An address and the interface that has it.
@@ -134,7 +136,7 @@ pub(super) fn gather(
             let heard: Vec<Address> = heard.copied().collect();
             Interface {
                 role,
-                routes: routes(&heard, &by_index),
+                routes: routes(root, link, &heard, &by_index),
                 addresses: heard,
                 master: master.map(|master| Master {
                     name: master.name.clone(),
@@ -154,7 +156,12 @@ const FAR4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 41, 0, 4));
 const FAR6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30));
 
 /// Where replies to far clients leave. A link-local address has none.
-fn routes(addresses: &[Address], by_index: &BTreeMap<u32, &Link>) -> Vec<Route> {
+fn routes(
+    root: &Root,
+    link: &Link,
+    addresses: &[Address],
+    by_index: &BTreeMap<u32, &Link>,
+) -> Vec<Route> {
     addresses
         .iter()
         .filter(|own| !matches!(own.ip, IpAddr::V6(ip) if ip.is_unicast_link_local()))
@@ -164,6 +171,7 @@ fn routes(addresses: &[Address], by_index: &BTreeMap<u32, &Link>) -> Vec<Route> 
             Route {
                 from: own.ip,
                 out: out.map(|link| link.name.clone()),
+                gateway: gateway::beyond(root, &link.name, own.ip.is_ipv4()),
             }
         })
         .collect()

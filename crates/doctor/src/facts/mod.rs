@@ -1,5 +1,6 @@
 //! What is known of the machine: plain data, gathered in one go and never changed.
 
+mod gateway;
 mod gather;
 mod host;
 mod interface;
@@ -14,7 +15,7 @@ pub use host::{Conf, Host};
 pub use interface::{Interface, Interrupt, Master, Place, Program, Role, Route};
 pub use process::{Limit, Process, ProcessKind};
 pub(crate) use root::Root;
-pub use serving::Serving;
+pub use serving::{Served, Serving};
 pub use unit::Unit;
 pub use wanted::{Wanted, WantedListen};
 

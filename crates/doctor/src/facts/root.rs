@@ -39,4 +39,17 @@ impl Root {
     pub(crate) fn exists(&self, name: &str) -> bool {
         self.path(name).exists()
     }
+
+    /// How each processor that tells chooses its frequency.
+    pub(crate) fn governors(&self) -> Vec<String> {
+        const FOLDER: &str = "sys/devices/system/cpu";
+        let names = self.names(FOLDER);
+        let numbered = names.iter().filter(|name| {
+            name.strip_prefix("cpu")
+                .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+        });
+        numbered
+            .filter_map(|name| self.text(&format!("{FOLDER}/{name}/cpufreq/scaling_governor")))
+            .collect()
+    }
 }

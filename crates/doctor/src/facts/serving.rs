@@ -9,13 +9,27 @@ pub struct Serving {
     pub kernel: u64,
     /// Packets that were lost on the way into the queues, by interface.
     pub lost: BTreeMap<String, u64>,
+    /// How each address is served; empty if the server doesn't tell.
+    pub placed: Vec<Served>,
+}
+
+/// How an address is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The address and port, as `192.0.2.1@53`.
+    pub address: String,
+    /// The interface that has the address.
+    pub interface: String,
+    /// What became of it, as `XDP at eth0 (copy, 2 queues); kernel at eth1: it is gone`.
+    pub outcome: String,
 }
 
 impl Serving {
-    /// Reads lines as `xdp.eth0.3.rx.packets=17`. The name of an interface may have dots too.
+    /// Reads lines as `xdp.eth0.3.rx.packets=17` and `place.192.0.2.1@53=eth0 (physical): kernel at eth0: it is down`. The name of an interface may have dots too.
     pub fn from_stats(stats: &str) -> Self {
         let mut all = Self::default();
         for (name, value) in stats.lines().filter_map(|line| line.split_once('=')) {
+            all.placed.extend(Served::read(name, value));
             let Ok(value) = value.trim().parse::<u64>() else {
                 continue;
             };
@@ -46,6 +60,40 @@ impl Serving {
     }
 }
 
+impl Served {
+    fn read(name: &str, value: &str) -> Option<Self> {
+        let address = name.strip_prefix("place.")?;
+        let (interface, rest) = value.trim().split_once(" (")?;
+        let (_, outcome) = rest.split_once("): ")?;
+        Some(Self {
+            address: address.to_owned(),
+            interface: interface.to_owned(),
+            outcome: outcome.to_owned(),
+        })
+    }
+
+    /// Where and why the kernel serves it, or a part of its packets; `None` if AF_XDP has them all.
+    pub fn by_kernel(&self) -> Option<&str> {
+        const PART: &str = "; kernel at ";
+        if self.outcome.starts_with("kernel") {
+            return Some(&self.outcome);
+        }
+        let at = self.outcome.find(PART)?;
+        self.outcome.get(at + 2..)
+    }
+
+    /// Whether it lies in what the interface is, not in what happened at one.
+    pub fn by_nature(&self) -> bool {
+        self.outcome.starts_with("kernel: ")
+    }
+
+    /// The command that the server names to change it.
+    pub fn command(&self) -> Option<&str> {
+        let (_, command) = self.outcome.split_once("to change that: ")?;
+        command.split(';').next()
+    }
+}
+
 /// Interface, queue and count of a name as `eth0.3.rx.packets`.
 fn of_queue(name: &str) -> Option<(&str, u32, &str)> {
     let at = name.find(".rx.")?;
@@ -65,5 +113,30 @@ mod tests {
         assert_eq!((serving.kernel, serving.fast()), (9, 17));
         assert_eq!(serving.queues["eth0.10"], [(3, 17)].into());
         assert_eq!(serving.lost["eth0.10"], 5);
+    }
+
+    #[test]
+    fn addresses_tell_who_serves_them() {
+        let told = |outcome: &str| {
+            let stats = format!("place.fc00::1@53=bond0.10 (VLAN 10): {outcome}\n");
+            Serving::from_stats(&stats).placed.remove(0)
+        };
+        let fast =
+            told("XDP at eno1 (zero-copy, 4 queues); eno2 stands by: it is a backup of bond0");
+        assert_eq!(
+            (fast.address.as_str(), fast.interface.as_str()),
+            ("fc00::1@53", "bond0.10")
+        );
+        assert_eq!(fast.by_kernel(), None);
+        let part = told("XDP at eno1 (copy, 1 queue); kernel at eno2: zero-copy: a; copy: b");
+        assert_eq!(
+            part.by_kernel(),
+            Some("kernel at eno2: zero-copy: a; copy: b")
+        );
+        let stripped = told(
+            "kernel at eno1: tags go; to change that: ethtool -K eno1 rxvlan off; kernel at eno2: more",
+        );
+        assert_eq!(stripped.command(), Some("ethtool -K eno1 rxvlan off"));
+        assert!(!stripped.by_nature() && told("kernel: it is a port of br0").by_nature());
     }
 }

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sluicegate_conf::{Config, Listen, XdpConfig};
 use sluicegate_xsk::nic::Address;
@@ -48,6 +48,17 @@ impl Wanted {
                 .as_ref()
                 .is_some_and(|user| !user.value.is_empty()),
         }
+    }
+
+    /// Whether an address as `192.0.2.1@53`, or the interface that has it, is named; a wildcard takes in many that nobody
+    /// had in mind.
+    pub(crate) fn names(&self, address: &str, interface: &str) -> bool {
+        let ip = address.rsplit_once('@').map_or(address, |(ip, _)| ip);
+        let ip = ip.parse::<IpAddr>().ok();
+        self.listen.iter().any(|listen| match listen {
+            WantedListen::Interface(name) => name == interface,
+            WantedListen::Address(wanted) => Some(wanted.ip()) == ip,
+        })
     }
 
     /// Whether an address of an interface is listened on.

@@ -60,41 +60,41 @@ fn make(change: &Change, undo: &Undo, out: &mut dyn Write) -> anyhow::Result<()>
     );
     undo.record(change).context("nothing was changed")?;
     let (from, to) = change.values();
-    match run(change) {
-        Ok(()) => {
+    let command = change.command();
+    let outcome = run(change).map(|()| change.present().unwrap_or(to.clone()));
+    match outcome {
+        Ok(now) if now == from => {
             let _ = writeln!(
                 out,
-                "changed: {}    # was {from}, is {to}",
-                change.command()
+                "failed:  {command}: it ran, and left the setting at {now}"
             );
+            undo.forget(change)?;
+        }
+        Ok(now) => {
+            let _ = writeln!(out, "changed: {command}    # was {from}, is {now}");
+            if let Some(made) = change.reaching(&now).filter(|made| made != change) {
+                undo.amend(change, &made)?;
+            }
         }
         Err(error) => {
-            let _ = writeln!(out, "failed:  {}: {error:#}", change.command());
+            let _ = writeln!(out, "failed:  {command}: {error:#}");
             undo.forget(change)?;
         }
     }
     Ok(())
 }
 
-/// Puts back what `fix` has changed, last change first; how many could not be.
+/// Puts back what `fix` has changed, last change first; how many could not be, or were left. What has another value by now
+/// than `fix` gave it is somebody else's: it is put back only if it is `forced`.
 ///
 /// # Errors
 /// The file of changes can't be used.
-pub(super) fn undo(undo: &Undo, out: &mut dyn Write) -> anyhow::Result<usize> {
+pub(super) fn undo(undo: &Undo, forced: bool, out: &mut dyn Write) -> anyhow::Result<usize> {
     let (changes, elsewhere) = undo.pending()?;
-    let mut failed = 0;
+    let mut left = 0;
     for change in &changes {
-        let back = change.reversed();
-        let (from, to) = back.values();
-        match run(&back) {
-            Ok(()) => {
-                undo.forget(change)?;
-                let _ = writeln!(out, "put back: {}    # was {from}, is {to}", back.command());
-            }
-            Err(error) => {
-                failed += 1;
-                let _ = writeln!(out, "failed:   {}: {error:#}", back.command());
-            }
+        if !put_back(change, undo, forced, out)? {
+            left += 1;
         }
     }
     if changes.is_empty() {
@@ -106,7 +106,43 @@ pub(super) fn undo(undo: &Undo, out: &mut dyn Write) -> anyhow::Result<usize> {
             "{elsewhere} changes were made in another network namespace; undo them there"
         );
     }
-    Ok(failed)
+    Ok(left)
+}
+
+/// Puts one change back; whether it is as it was before.
+fn put_back(
+    change: &Change,
+    undo: &Undo,
+    forced: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let back = change.reversed();
+    let ((made, before), command) = (back.values(), back.command());
+    let now = change.present().unwrap_or(made.clone());
+    if now == before {
+        let _ = writeln!(out, "as it was: {command}    # is {now} already");
+        undo.forget(change)?;
+        return Ok(true);
+    }
+    if now != made && !forced {
+        let _ = writeln!(
+            out,
+            "left:     {command}    # somebody has set {now} since; doctor had set {made}. `sluicegate doctor --undo \
+             --force` puts {before} back"
+        );
+        return Ok(false);
+    }
+    match run(&back) {
+        Ok(()) => {
+            undo.forget(change)?;
+            let _ = writeln!(out, "put back: {command}    # was {now}, is {before}");
+            Ok(true)
+        }
+        Err(error) => {
+            let _ = writeln!(out, "failed:   {command}: {error:#}");
+            Ok(false)
+        }
+    }
 }
 
 /// Runs the very command that was shown.

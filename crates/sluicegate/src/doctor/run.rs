@@ -22,8 +22,8 @@ pub(crate) fn run(arguments: &DoctorArgs, config: &Path) -> anyhow::Result<ExitC
         Box::new(std::io::stdout())
     };
     if arguments.undo {
-        let failed = mend::undo(&undo, &mut *told)?;
-        return Ok(ExitCode::from(u8::from(failed > 0)));
+        let left = mend::undo(&undo, arguments.force, &mut *told)?;
+        return Ok(ExitCode::from(u8::from(left > 0)));
     }
     for name in &arguments.checks {
         ensure!(

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sluicegate_conf::XdpEnable;
 use sluicegate_places::{Placed, Plan, Topology};
-use sluicegate_xsk::nic::Monitor;
+use sluicegate_xsk::nic::{Monitor, Port};
 
 use super::interface::{Interface, Site};
 use super::notice::Notices;
@@ -18,6 +18,7 @@ use super::report::{Report, Standing};
 use super::retry::Retry;
 use super::route::RouteCheck;
 use super::stats::Tallies;
+use super::turns::Turns;
 use super::{GateError, GateSettings, Reason, Target};
 use crate::privileges::Opener;
 use crate::{DRAIN_LIMIT, Shared, Waker};
@@ -115,6 +116,8 @@ struct Keeper {
     waker: Waker,
     monitor: Option<Monitor>,
     plan: Plan,
+    topology: Topology,
+    turns: Turns,
     interfaces: BTreeMap<u32, Entry>,
     tallies: Tallies,
     report: Report,
@@ -156,6 +159,8 @@ impl Keeper {
             waker,
             monitor: None,
             plan: Plan::default(),
+            topology: Topology::default(),
+            turns: Turns::default(),
             interfaces: BTreeMap::new(),
             tallies: Tallies::default(),
             report: Report::default(),
@@ -262,8 +267,10 @@ impl Keeper {
         let exists = |index: u32| topology.link(index).is_some();
         self.give_up(&plan, exists);
         self.forget(&plan.places, exists);
-        for (index, target) in &plan.places {
-            self.tend(*index, target.clone());
+        self.turns.look(&topology, now);
+        self.topology = topology;
+        for index in in_turn(&plan.places) {
+            self.tend(index, plan.places[&index].clone());
         }
         self.plan = plan;
         self.interfaces
@@ -341,6 +348,10 @@ impl Keeper {
             }
             Some(Entry::Running(mut running)) => match running.interface.update(&target) {
                 Ok(()) => Entry::Running(running),
+                // It goes on as it is for now: ending it may reset the card, too.
+                Err(Reason::Query(_)) if self.turns.wait(index).is_some() => {
+                    Entry::Running(running)
+                }
                 Err(change) => self.renew(*running, change, target),
             },
         };
@@ -379,6 +390,14 @@ impl Keeper {
     }
 
     fn attempt(&mut self, target: Target, before: Option<Retry>) -> Entry {
+        if let Some(reason) = self.turns.wait(target.link.index) {
+            let retry = Retry::turn(before, Instant::now());
+            return Entry::Waiting(Box::new(Waiting {
+                target,
+                reason,
+                retry,
+            }));
+        }
         let mut site = Site {
             shared: &self.shared,
             xdp: &self.settings.xdp,
@@ -387,7 +406,10 @@ impl Keeper {
             gate: &self.waker,
             opener: &self.opener,
         };
-        match Interface::start(&mut site, &target) {
+        let outcome = Interface::start(&mut site, &target);
+        self.turns
+            .touched(&target.link, &self.topology, Instant::now());
+        match outcome {
             Ok(interface) => Entry::Running(Box::new(Running {
                 interface,
                 started: Instant::now(),
@@ -441,6 +463,14 @@ impl Keeper {
             .collect();
         Interface::stop_all(running, Instant::now() + limit);
     }
+}
+
+/// The order in which interfaces are tended: a bond's backups first, so that one of them can take over.
+fn in_turn(places: &BTreeMap<u32, Target>) -> Vec<u32> {
+    let active = |target: &Target| target.link.port == Some(Port::Bond { active: true });
+    let (last, mut first): (Vec<_>, Vec<_>) = places.iter().partition(|(_, target)| active(target));
+    first.extend(last);
+    first.into_iter().map(|(index, _)| *index).collect()
 }
 
 /// What an interface looks like once our program, if it is ours, is off: that it goes is no news.

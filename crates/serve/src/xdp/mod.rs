@@ -14,6 +14,9 @@
 //! With `pinned-maps:` the program is somebody else's, and it has to be there first: the maps are pinned for it, and
 //! nothing is attached.
 //!
+//! Members of one bond are attached to one after the other, each when the one before is back ([`turns`]): attaching
+//! resets some cards.
+//!
 //! Ending one: disable the queues; wait for the last batch; each worker answers what it has, then empties its
 //! slot of the map; detach; close the sockets.
 
@@ -32,6 +35,7 @@ mod stats;
 mod steering;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod watch;
 mod worker;
 

@@ -87,6 +87,14 @@ pub enum Reason {
         /// Packets that were lost until it was noticed.
         lost: u64,
     },
+    /// Members of a bond are attached to one after the other.
+    #[error("{member}, of {bond} too, comes first: attaching interrupts some cards")]
+    Turn {
+        /// The bond.
+        bond: String,
+        /// The member that is waited for.
+        member: String,
+    },
     /// The interface could not be asked.
     #[error("{0}")]
     Query(String),
@@ -102,6 +110,7 @@ impl Reason {
                 | Self::Place(Why::Loopback)
                 | Self::Gone
                 | Self::NoAddress
+                | Self::Turn { .. }
         )
     }
 
@@ -110,6 +119,7 @@ impl Reason {
     pub(super) const fn is_excused(&self, named: bool) -> bool {
         match self {
             Self::Place(why) => !named || why.is_passing() || matches!(why, Why::Loopback),
+            Self::Turn { .. } => true,
             _ => false,
         }
     }
@@ -232,6 +242,8 @@ mod tests {
         for reason in [Why::Loopback, down, backup].map(Reason::from) {
             assert!(reason.is_excused(false) && reason.is_excused(true));
         }
+        let (bond, member) = (name(), name());
+        assert!(Reason::Turn { bond, member }.is_excused(true));
         assert!(!Reason::NotPermitted(String::new()).is_excused(false));
     }
 

@@ -61,6 +61,16 @@ impl Retry {
         }
     }
 
+    /// It isn't its turn yet: it is looked at again soon, and that was no failure.
+    pub(super) fn turn(before: Option<Self>, now: Instant) -> Self {
+        Self {
+            tried: now + SETTLE,
+            failures: before.map_or(0, |before| before.failures),
+            longest: LONGEST_QUIET,
+            at_once: true,
+        }
+    }
+
     /// From when on another try may be made.
     pub(super) fn due(&self, news: bool) -> Instant {
         if self.at_once {
@@ -153,6 +163,15 @@ mod tests {
         let now = Instant::now();
         let retry = Retry::after_end(None, &Reason::Mute { lost: 9 }, STEADY, now);
         assert!(retry.due(false) > now + Duration::from_hours(24));
+        assert_eq!(retry.due(true), now + SETTLE);
+    }
+
+    #[test]
+    fn waiting_for_a_turn_is_no_failure() {
+        let now = Instant::now();
+        let retry = (0..40).fold(None, |before, _| Some(Retry::turn(before, now)));
+        let retry = retry.unwrap();
+        assert_eq!((retry.failures, retry.due(false)), (0, now + SETTLE));
         assert_eq!(retry.due(true), now + SETTLE);
     }
 

@@ -27,6 +27,8 @@ pub struct Link {
     pub up: bool,
     /// Whether it can carry packets now (`IFF_RUNNING`).
     pub running: bool,
+    /// Whether the device itself has a link (`IFF_LOWER_UP`), which is known at once.
+    pub carrier: bool,
     /// Whether it is a loopback interface.
     pub loopback: bool,
     /// What made it: `veth`, `vlan`, `bridge`, `bond`...; nothing for hardware.
@@ -47,6 +49,8 @@ pub struct Link {
     pub vlan_filtering: bool,
     /// What it is to its master.
     pub port: Option<Port>,
+    /// Whether its bond, if it belongs to one, takes its link to be up: after `miimon` and `updelay`.
+    pub bond_link_up: bool,
     /// What is special about a TUN or TAP interface.
     pub tap: Option<Tap>,
     /// The bus of its device, such as `pci` or `virtio`; nothing for software, and before Linux 5.14.
@@ -155,6 +159,7 @@ const SKIP_STATISTICS: u32 = 1 << 3;
 const IFF_UP: u32 = 1;
 const IFF_LOOPBACK: u32 = 8;
 const IFF_RUNNING: u32 = 0x40;
+const IFF_LOWER_UP: u32 = 1 << 16;
 const ARPHRD_ETHER: u16 = 1;
 /// `struct ifinfomsg` and `struct ifaddrmsg`.
 const LINK_HEADER_BYTES: usize = 16;
@@ -237,6 +242,7 @@ fn parse_link(payload: &[u8]) -> Option<Link> {
         index: read_u32(payload.get(4..)?)?,
         up: flags & IFF_UP != 0,
         running: flags & IFF_RUNNING != 0,
+        carrier: flags & IFF_LOWER_UP != 0,
         loopback: flags & IFF_LOOPBACK != 0,
         ..Link::default()
     };

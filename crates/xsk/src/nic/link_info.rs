@@ -10,12 +10,15 @@ const IFLA_VLAN_ID: u16 = 1;
 const IFLA_VLAN_PROTOCOL: u16 = 5;
 const IFLA_BOND_MODE: u16 = 1;
 const IFLA_BOND_SLAVE_STATE: u16 = 1;
+const IFLA_BOND_SLAVE_MII_STATUS: u16 = 2;
 const IFLA_BR_VLAN_FILTERING: u16 = 7;
 const IFLA_BRPORT_STATE: u16 = 1;
 const IFLA_TUN_TYPE: u16 = 3;
 const IFLA_TUN_NUM_QUEUES: u16 = 8;
 /// `BOND_STATE_ACTIVE` of `linux/if_bonding.h`.
 const BOND_STATE_ACTIVE: u8 = 0;
+/// `BOND_LINK_UP` of the same.
+const BOND_LINK_UP: u8 = 0;
 /// `BR_STATE_FORWARDING` of `linux/if_bridge.h`.
 const BR_STATE_FORWARDING: u8 = 3;
 /// `IFF_TAP` of `linux/if_tun.h`.
@@ -51,6 +54,8 @@ pub(super) fn parse(nested: &[u8], link: &mut Link) {
         }
         _ => {}
     }
+    link.bond_link_up = port_kind == "bond"
+        && number(port_data, IFLA_BOND_SLAVE_MII_STATUS, first) == Some(BOND_LINK_UP);
     link.port = match port_kind.as_str() {
         "" => None,
         "bond" => Some(Port::Bond {
@@ -138,6 +143,21 @@ mod tests {
             ]);
             assert_eq!(link.port, Some(port), "{kind} {state}");
             assert_eq!(link.kind, None);
+        }
+    }
+
+    #[test]
+    fn members_tell_whether_their_bond_sees_a_link() {
+        for (kind, mii, seen) in [("bond", 0, true), ("bond", 2, false), ("bridge", 0, false)] {
+            let data = [
+                attribute(IFLA_BOND_SLAVE_STATE, &[0]),
+                attribute(IFLA_BOND_SLAVE_MII_STATUS, &[mii]),
+            ];
+            let link = parsed(&[
+                attribute(IFLA_INFO_SLAVE_KIND, kind.as_bytes()),
+                attribute(IFLA_INFO_SLAVE_DATA, &data.concat()),
+            ]);
+            assert_eq!(link.bond_link_up, seen, "{kind} {mii}");
         }
     }
 

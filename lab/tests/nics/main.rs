@@ -8,10 +8,14 @@ use std::process::ExitCode;
 use sluicegate_lab::harness::suite;
 use sluicegate_lab::needs;
 
+mod attach;
 mod doctor;
 mod drivers;
 mod kinds;
 mod site;
+mod tower;
+mod towers;
+mod traps;
 
 #[expect(clippy::too_many_lines, reason = "a flat list of tests")]
 fn main() -> ExitCode {
@@ -62,14 +66,14 @@ fn main() -> ExitCode {
             || kinds::vlan("virtio"),
         )
         .test(
-            "a VLAN on igb, which strips tags",
+            "a VLAN on igb, which strips tags until told not to",
             needs![Root, Netns, Nic("igb-s1"), Peer("kdig")],
-            || kinds::vlan("igb"),
+            || kinds::vlan_stripped("igb"),
         )
         .test(
-            "a VLAN on igb, told to leave tags alone",
-            needs![Root, Netns, Nic("igb-s1"), Peer("kdig")],
-            || kinds::vlan_unstripped("igb"),
+            "two tags on virtio_net",
+            needs![Root, Netns, Nic("virtio-s1"), Peer("kdig")],
+            || kinds::qinq("virtio"),
         )
         .test(
             "a bridge on virtio_net",
@@ -87,24 +91,104 @@ fn main() -> ExitCode {
             || kinds::sharing("virtio", "ipvlan mode l2"),
         )
         .test(
-            "an LACP bond",
-            needs![Root, Netns, Nic("igb-s2"), Peer("kdig")],
-            kinds::bond,
+            "a tap",
+            needs![Root, Netns, Nic("virtio-s1"), Peer("kdig"), Tool("perl")],
+            kinds::tap,
+        )
+        .test(
+            "an LACP bond, with fail-over",
+            needs![Root, Netns, Nic("lag-s2"), Peer("kdig")],
+            towers::bond,
+        )
+        .test(
+            "a bond with a backup",
+            needs![Root, Netns, Nic("vlag-s2"), Peer("kdig")],
+            towers::backup,
+        )
+        .test(
+            "a bond of a mode that is left alone",
+            needs![Root, Netns, Nic("vlag-s2"), Peer("kdig")],
+            towers::unusable_mode,
         )
         .test(
             "a VLAN on an LACP bond",
-            needs![Root, Netns, Nic("igb-s2"), Peer("kdig")],
-            || kinds::vlan_on_bond(false),
+            needs![Root, Netns, Nic("lag-s2"), Peer("kdig")],
+            || towers::vlan_on_bond(false),
         )
         .test(
             "a VLAN on a bond that is a bridge's port",
-            needs![Root, Netns, Nic("igb-s2"), Peer("kdig")],
-            || kinds::vlan_on_bond(true),
+            needs![Root, Netns, Nic("lag-s2"), Peer("kdig")],
+            || towers::vlan_on_bond(true),
+        )
+        .test(
+            "a bridge on an LACP bond",
+            needs![Root, Netns, Nic("lag-s2"), Peer("kdig")],
+            || towers::bridge_on_bond(false),
+        )
+        .test(
+            "a VLAN-aware bridge on an LACP bond",
+            needs![Root, Netns, Nic("lag-s2"), Peer("kdig")],
+            || towers::bridge_on_bond(true),
+        )
+        .test(
+            "a bridge on a VLAN on an LACP bond",
+            needs![Root, Netns, Nic("lag-s2"), Peer("kdig")],
+            towers::bridge_on_vlan,
+        )
+        .test(
+            "a container on a VLAN-aware bridge",
+            needs![Root, Netns, Nic("lag-s2"), Peer("kdig"), Tool("bridge")],
+            towers::container,
         )
         .test(
             "Proxmox's reference architecture, with fail-over",
-            needs![Root, Netns, Nic("igb-s2"), Peer("kdig"), Peer("knotd")],
-            kinds::proxmox,
+            needs![Root, Netns, Nic("lag-s2"), Peer("kdig"), Peer("knotd")],
+            towers::proxmox,
+        )
+        .test(
+            "attaching to igb",
+            needs![Root, Netns, Nic("igb-s1"), Peer("kdig")],
+            || attach::card("igb"),
+        )
+        .test(
+            "attaching to virtio_net",
+            needs![Root, Netns, Nic("virtio-s1"), Peer("kdig")],
+            || attach::card("virtio"),
+        )
+        .test(
+            "attaching to the members of an LACP bond, one by one",
+            needs![Root, Netns, Nic("lag-s2"), Peer("kdig")],
+            attach::bond,
+        )
+        .test(
+            "a socket on a bond itself receives nothing",
+            needs![Root, Netns, Nic("lag-s2")],
+            traps::bond_itself,
+        )
+        .test(
+            "a generic program wants a socket that copies",
+            needs![Root, Netns, Nic("igb-s1")],
+            || traps::generic_auto("igb"),
+        )
+        .test(
+            "a redirect that fails is a drop in generic mode",
+            needs![Root, Netns, Nic("virtio-s1")],
+            || traps::generic_drop("virtio", ""),
+        )
+        .test(
+            "the same on a VLAN",
+            needs![Root, Netns, Nic("virtio-s1")],
+            || traps::generic_drop("virtio", "vlan id 10"),
+        )
+        .test(
+            "the same on a macvlan",
+            needs![Root, Netns, Nic("virtio-s1")],
+            || traps::generic_drop("virtio", "macvlan"),
+        )
+        .test(
+            "the same on an ipvlan",
+            needs![Root, Netns, Nic("virtio-s1")],
+            || traps::generic_drop("virtio", "ipvlan mode l2"),
         )
         .run()
 }

@@ -125,28 +125,6 @@ pub(crate) fn standing(server: &Server, interface: &str) -> Result<Standing> {
     }
 }
 
-/// All that the log of a server that has started says of how interfaces are served: `zero-copy on igb-s1, igb-s2`, or `kernel: ` and why.
-pub(crate) fn standing_of_any(server: &Server) -> String {
-    let active: Vec<String> = server
-        .process()
-        .lines_with("fast path active interface=")
-        .iter()
-        .filter_map(|line| {
-            let rest = line.split_once("interface=")?.1;
-            let (name, rest) = rest.split_once(" mode=")?;
-            Some(format!("{} on {name}", rest.split_whitespace().next()?))
-        })
-        .collect();
-    if !active.is_empty() {
-        return active.join(", ");
-    }
-    let reasons = server.process().lines_with("reason=");
-    let reason = reasons
-        .iter()
-        .find_map(|line| line.split_once("reason=").map(|(_, reason)| reason));
-    format!("kernel: {}", reason.unwrap_or("no reason given"))
-}
-
 /// How an interface is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {

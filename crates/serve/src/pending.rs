@@ -13,7 +13,9 @@ pub struct Token(u64);
 /// removal and expiry are O(1). At the bound [`insert`](Self::insert) hands the context back.
 #[derive(Debug)]
 pub struct Pending<T> {
+    /// Those that have been used; there is room for `capacity`.
     slots: Vec<Slot<T>>,
+    capacity: usize,
     free: Option<u32>,
     oldest: Option<u32>,
     newest: Option<u32>,
@@ -30,19 +32,13 @@ struct Slot<T> {
 }
 
 impl<T> Pending<T> {
-    /// A table for at most `capacity` waiting clients. Its memory is taken here, not later.
+    /// A table for at most `capacity` waiting clients. Its memory is reserved here and touched when so many wait.
     pub fn new(capacity: u32) -> Self {
-        let slots = (0..capacity)
-            .map(|i| Slot {
-                generation: 0,
-                entry: None,
-                prev: None,
-                next: (i + 1 < capacity).then_some(i + 1),
-            })
-            .collect();
+        let capacity = capacity as usize;
         Self {
-            slots,
-            free: (capacity > 0).then_some(0),
+            slots: Vec::with_capacity(capacity),
+            capacity,
+            free: None,
             oldest: None,
             newest: None,
             len: 0,
@@ -61,7 +57,7 @@ impl<T> Pending<T> {
 
     /// How many may wait.
     pub const fn capacity(&self) -> usize {
-        self.slots.len()
+        self.capacity
     }
 
     /// Adds a client that waits until `deadline`, which must not lie before those already waiting.
@@ -69,7 +65,7 @@ impl<T> Pending<T> {
     /// # Errors
     /// The table is full: the context is handed back.
     pub fn insert(&mut self, deadline: Instant, context: T) -> Result<Token, T> {
-        let Some(index) = self.free else {
+        let Some(index) = self.free.or_else(|| self.unused()) else {
             return Err(context);
         };
         let newest = self.newest.replace(index);
@@ -83,6 +79,20 @@ impl<T> Pending<T> {
         slot.entry = Some((deadline, context));
         self.len += 1;
         Ok(Token(u64::from(slot.generation) << 32 | u64::from(index)))
+    }
+
+    /// A slot that was never used yet.
+    fn unused(&mut self) -> Option<u32> {
+        let index = u32::try_from(self.slots.len()).ok()?;
+        (self.slots.len() < self.capacity).then(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                entry: None,
+                prev: None,
+                next: None,
+            });
+            index
+        })
     }
 
     /// A client that waits; `None` if it is no longer there.

@@ -254,7 +254,7 @@ pub(super) const ROWS: &[Keyword] = &[
         "EDNS sizes below 512 always count as 512",
     ),
     // The answer cache.
-    honoured("msg-cache-size", &[Bytes], "4m"),
+    shared("msg-cache-size", &[Bytes], "4m"),
     inert("msg-cache-slabs", &[PowerOfTwo], "4", OWN_CACHE),
     shared("cache-min-ttl", &[Number], "0"),
     shared("cache-max-ttl", &[Number], "86400"),

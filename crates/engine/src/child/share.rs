@@ -21,7 +21,7 @@ enum Role {
 
 /// Descriptors for other things than upstreams: standard streams, sockets, epoll sets, files being read.
 const OTHER_FILES: u64 = 64;
-/// The smallest share of a cache that a context gets.
+/// The smallest share of a cache that a context gets, unless the whole is less.
 const MIN_CACHE_BYTES: u64 = 64 << 10;
 /// One part in so many is for the context that only refreshes.
 const REFRESHING_PART: u64 = 8;
@@ -74,7 +74,11 @@ pub(super) fn divide(
         ("neg-cache-size", &mut got.negative_cache_bytes),
     ];
     for (option, bytes) in caches {
-        *bytes = share.of(number(context, option)?).max(MIN_CACHE_BYTES);
+        let mut whole = number(context, option)?;
+        if option == "msg-cache-size" {
+            whole = messages_of(whole);
+        }
+        *bytes = share.of(whole).max(MIN_CACHE_BYTES.min(whole));
         context.set_option(option, &bytes.to_string())?;
     }
     got.infra_hosts = share.of(number(context, "infra-cache-numhosts")?).max(1);
@@ -98,6 +102,20 @@ pub(super) fn divide(
     }
     Ok(wanted)
 }
+
+/// The engine's part of `msg-cache-size`.
+///
+/// Clients' answers stand in the server's own cache, which has that size. A second copy of each in libunbound would
+/// hardly ever be looked at: both expire at the same time. What is left for it are the messages it asks for itself, on
+/// the way to an answer: addresses of name servers, DS, DNSKEY.
+fn messages_of(whole: u64) -> u64 {
+    (whole / OWN_MESSAGES_PART).max(OWN_MESSAGES_BYTES.min(whole))
+}
+
+/// One part in so many of the message cache is for the engine's own questions.
+const OWN_MESSAGES_PART: u64 = 16;
+/// It gets so much at least, if there is as much.
+const OWN_MESSAGES_BYTES: u64 = 2 << 20;
 
 /// How much private memory the contexts may come to need: full caches, a question in every place, and what a
 /// thread needs anyway. Only an error or an attack needs more.
@@ -149,6 +167,13 @@ mod tests {
         let pair: Vec<Share> = Share::of_all(1, 2).collect();
         assert_eq!((pair[0].of(800), pair[1].of(800)), (700, 100));
         assert_eq!(pair[0].of(u64::MAX), u64::MAX / 8 * 7 + 6);
+    }
+
+    #[test]
+    fn the_engine_keeps_few_messages() {
+        let megabytes = |whole: u64| messages_of(whole << 20) >> 20;
+        assert_eq!([1, 2, 4, 64, 4096].map(megabytes), [1, 2, 2, 4, 256]);
+        assert_eq!(messages_of(1), 1);
     }
 
     #[test]

@@ -321,14 +321,14 @@ fn a_dead_zone_leaves_room() {
 fn several_threads_share_the_caches() {
     let upstream = Upstream::start(ADDRESS);
     let conf = format!(
-        "server:\n  msg-cache-size: 12m\n  outgoing-range: 300\n{}",
+        "server:\n  msg-cache-size: 96m\n  outgoing-range: 300\n{}",
         upstream.conf()
     );
     let mut options = options(&conf);
     options.threads = 3;
     let mut rig = Rig::start(options);
     let summary = rig.client.summary().clone();
-    assert_eq!((summary.threads, summary.message_cache_bytes), (3, 4 << 20));
+    assert_eq!((summary.threads, summary.message_cache_bytes), (3, 2 << 20));
     assert_eq!(summary.rrset_cache_bytes, (4 << 20) / 3);
     assert_eq!(summary.outgoing_range, 300);
     for waiter in 0..300 {

@@ -65,6 +65,13 @@ impl Program {
     /// # Errors
     /// [`LoadError`].
     pub fn load(object: &[u8], name: &str, options: &LoadOptions) -> Result<Self, LoadError> {
+        let loaded = Self::load_by_aya(object, name, options);
+        // aya has read the types of the whole kernel, megabytes of them.
+        sys::give_back_freed_memory();
+        loaded
+    }
+
+    fn load_by_aya(object: &[u8], name: &str, options: &LoadOptions) -> Result<Self, LoadError> {
         let mut loader = EbpfLoader::new();
         for (map, entries) in &options.max_entries {
             loader.map_max_entries(map, *entries);

@@ -6,6 +6,8 @@
 mod abi;
 mod bpf;
 mod errno;
+#[cfg(feature = "loader")]
+mod heap;
 mod mapping;
 mod net;
 #[cfg(feature = "loader")]
@@ -17,6 +19,8 @@ mod socket;
 pub(crate) use abi::{Descriptor, MapUpdate, RingKind, RingLayout, UmemRegistration};
 pub(crate) use bpf::BpfMap;
 pub use errno::Errno;
+#[cfg(feature = "loader")]
+pub(crate) use heap::give_back_freed_memory;
 pub(crate) use mapping::{Advice, Mapping};
 pub(crate) use net::{
     ETHTOOL_WORDS, EthtoolGet, NetlinkSocket, ethtool_ask, ethtool_get, memlock_limit_bytes, ready,

@@ -9,22 +9,22 @@ pub(crate) struct Chaos(Vec<(Name, Vec<u8>)>);
 impl Chaos {
     pub(crate) fn new(config: &ChaosConfig) -> Self {
         let mut answers = Vec::new();
-        let mut add = |names: &[&str], text: Option<&str>| {
+        let mut add = |names: &[&str], texts: &[&str]| {
             let names = names.iter().filter_map(|name| Name::from_text(name).ok());
-            answers.extend(names.map(|name| (name, answer(text))));
+            answers.extend(names.map(|name| (name, answer(texts))));
         };
         if !config.hide_identity {
             let identity =
                 written(config.identity.as_deref()).map_or_else(host_name, str::to_owned);
-            add(&["id.server", "hostname.bind"], Some(&identity));
+            add(&["id.server", "hostname.bind"], &[&identity]);
         }
         if !config.hide_version {
             let version = written(config.version.as_deref()).unwrap_or(VERSION);
-            add(&["version.server", "version.bind"], Some(version));
+            add(&["version.server", "version.bind"], &[version]);
         }
         if !config.hide_trustanchor {
-            // The trust anchors are the engine's: here there are none to tell.
-            add(&["trustanchor.unbound"], None);
+            let anchors: Vec<&str> = config.trust_anchors.iter().map(String::as_str).collect();
+            add(&["trustanchor.unbound"], &anchors);
         }
         Self(answers)
     }
@@ -53,13 +53,13 @@ fn host_name() -> String {
         .into_owned()
 }
 
-fn answer(text: Option<&str>) -> Vec<u8> {
+fn answer(texts: &[&str]) -> Vec<u8> {
     let mut builder = StoredBuilder::new(None, rcode::NOERROR, false);
-    if let Some(text) = text {
+    for text in texts {
         let text = &text.as_bytes()[..text.len().min(255)];
         let mut rdata = vec![text.len() as u8];
         rdata.extend(text);
-        // One short record always fits, and TXT data holds no names.
+        // TXT data holds no names; short records fit, unless there are hundreds.
         let _ = builder.push(
             Section::Answer,
             Owner::Question,

@@ -148,8 +148,8 @@ impl Limits {
     ) -> RenderOptions<'_> {
         let (ours, keepalive) = match request.transport {
             Transport::Udp => (query.udp_limit(self.max_udp_bytes), None),
-            Transport::Tcp => {
-                let asked = query.edns.is_some_and(|edns| edns.keepalive);
+            Transport::Tcp { keepalive } => {
+                let asked = keepalive || query.edns.is_some_and(|edns| edns.keepalive);
                 (usize::from(u16::MAX), self.keepalive.filter(|_| asked))
             }
         };

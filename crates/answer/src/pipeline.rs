@@ -71,6 +71,12 @@ impl Prepared {
         }
     }
 
+    /// Whether it is a query that asks how long its connection may stay open (RFC 7828).
+    pub fn asks_keepalive(&self) -> bool {
+        let query = self.query().ok();
+        query.is_some_and(|query| query.edns.is_some_and(|edns| edns.keepalive))
+    }
+
     #[inline]
     fn query(&self) -> Result<&Query, &QueryError> {
         match &self.error {

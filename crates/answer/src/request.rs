@@ -22,7 +22,11 @@ pub enum Transport {
     /// In a datagram: the reply is bounded by what the client takes, and by `max-udp-size`.
     Udp,
     /// Over a stream: the reply is bounded by what a message can be.
-    Tcp,
+    Tcp {
+        /// A former query of the connection asked how long it may stay open (RFC 7828): so each reply with an OPT record
+        /// tells.
+        keepalive: bool,
+    },
 }
 
 /// The time, as handed in by the worker; read once for each batch.

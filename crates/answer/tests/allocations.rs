@@ -53,7 +53,7 @@ fn known() -> Vec<(&'static str, Client)> {
         (
             "cache, TCP",
             Client {
-                transport: Transport::Tcp,
+                transport: Transport::Tcp { keepalive: false },
                 ..cached.clone()
             },
         ),

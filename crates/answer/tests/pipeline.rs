@@ -260,7 +260,7 @@ fn replies_fit_the_client_the_server_and_the_path() {
         ),
         (
             Client {
-                transport: Transport::Tcp,
+                transport: Transport::Tcp { keepalive: false },
                 ..base.clone()
             },
             65_535,
@@ -268,7 +268,7 @@ fn replies_fit_the_client_the_server_and_the_path() {
         ),
         (
             Client {
-                transport: Transport::Tcp,
+                transport: Transport::Tcp { keepalive: false },
                 ..base.clone()
             },
             600,
@@ -435,7 +435,7 @@ fn a_client_with_cookies_only_is_sent_to_tcp() {
     assert!(matches!(
         server
             .ask(&Client {
-                transport: Transport::Tcp,
+                transport: Transport::Tcp { keepalive: false },
                 ..udp
             })
             .verdict,
@@ -459,9 +459,28 @@ fn tcp_clients_hear_of_the_idle_time_out_if_they_ask() {
             .reply()
             .ends_with(&[0, 6, 0, 11, 0, 2, 1, 44])
     };
-    assert!(keepalive("edns-tcp-keepalive: yes\n", Transport::Tcp));
+    let tcp = Transport::Tcp { keepalive: false };
+    assert!(keepalive("edns-tcp-keepalive: yes\n", tcp));
     assert!(!keepalive("edns-tcp-keepalive: yes\n", Transport::Udp));
-    assert!(!keepalive("", Transport::Tcp));
+    assert!(!keepalive("", tcp));
+}
+
+#[test]
+fn who_has_asked_once_hears_of_it_with_each_reply() {
+    let server = Server::new(&format!("{CONF}edns-tcp-keepalive: yes\n"));
+    let tells = |keepalive, opt: &[u8]| {
+        let mut msg = Client::new("local.lab", rtype::A).msg();
+        msg[11] = u8::from(!opt.is_empty());
+        msg.extend(opt);
+        let transport = Transport::Tcp { keepalive };
+        let answered = server.ask_raw_over(&msg, transport);
+        answered.reply().ends_with(&[0, 11, 0, 2, 1, 44])
+    };
+    let opt = [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0];
+    assert!(tells(true, &opt));
+    assert!(!tells(false, &opt));
+    // Who knows no EDNS is told nothing of it.
+    assert!(!tells(true, &[]));
 }
 
 #[test]

@@ -214,7 +214,7 @@ fn the_same_comes_over_every_transport_and_behind_an_alias() {
     server.ask_and_find(&udp, &found(&address("www.lab", 60, 1)));
     server.advance(60);
     let tcp = Client {
-        transport: Transport::Tcp,
+        transport: Transport::Tcp { keepalive: false },
         ..udp.clone()
     };
     assert_eq!(

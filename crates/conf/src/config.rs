@@ -207,6 +207,9 @@ pub struct ChaosConfig {
     pub version: Option<String>,
     /// `hide-trustanchor`.
     pub hide_trustanchor: bool,
+    /// What is told of each trust anchor: its name, and the tags of its keys. Empty here: they may stand in files, which
+    /// the server looks at.
+    pub trust_anchors: Vec<String>,
     /// `nsid` (RFC 5001): what it says in octets; `None`: nothing is told.
     pub nsid: Option<Vec<u8>>,
 }

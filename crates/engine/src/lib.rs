@@ -33,7 +33,7 @@ mod sandbox;
 mod spread;
 mod wire;
 
-pub use anchors::ROOT_ANCHORS;
+pub use anchors::{ROOT_ANCHORS, trust_anchors};
 pub use child::child_main;
 pub use client::{Client, Overloaded, StartError, Stats};
 pub use ffi::{forget_inherited_files, knows, version};

@@ -85,6 +85,9 @@ pub fn check(path: &Path, colour: bool) -> Checked {
 /// Reads, and builds the policy if there is a configuration; its errors join the others.
 fn read(path: &Path) -> (sluicegate_conf::Loaded, Option<Policy>) {
     let mut read = sluicegate_conf::load(path, &options());
+    if let Some(config) = &mut read.config {
+        config.chaos.trust_anchors = sluicegate_engine::trust_anchors(&config.engine.text);
+    }
     let policy = match read.config.as_ref().map(Policy::build) {
         Some(Ok(policy)) => Some(policy),
         Some(Err(errors)) => {

@@ -31,14 +31,19 @@ pub(crate) fn rewrite(text: &str, instead: impl Fn(&Path) -> Option<String>) -> 
     written
 }
 
-/// The file that a line names: quoted, or up to the next blank.
+/// The file that a line names.
 fn file_in(line: &str) -> Option<&str> {
-    let value = line.trim_start().strip_prefix(OPTION)?.trim_start();
-    let file = match value.chars().next()? {
+    value_of(line, OPTION)
+}
+
+/// What a line gives an option, named with its colon: quoted, or up to the next blank.
+pub(super) fn value_of<'a>(line: &'a str, option: &str) -> Option<&'a str> {
+    let value = line.trim_start().strip_prefix(option)?.trim_start();
+    let value = match value.chars().next()? {
         quote @ ('"' | '\'') => value[1..].split(quote).next()?,
         _ => value.split_whitespace().next()?,
     };
-    (!file.is_empty()).then_some(file)
+    (!value.is_empty()).then_some(value)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use super::{DISTRIBUTION_ROOT_KEY, ROOT_ANCHORS};
+
 /// The keys that a file says are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Anchors {
@@ -17,6 +19,13 @@ pub(crate) struct Anchors {
 /// What a DS and a DNSKEY record of the same key have in common: algorithm and key tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KeyId(u8, u16);
+
+impl KeyId {
+    /// The key tag (RFC 4034, appendix B).
+    pub(super) const fn tag(self) -> u16 {
+        self.1
+    }
+}
 
 /// Files beyond this are no anchor files.
 const MAX_BYTES: u64 = 1 << 20;
@@ -33,6 +42,15 @@ impl Anchors {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(Self::parse(&std::fs::read_to_string(path)?))
+    }
+
+    /// The root's keys, to begin with: the distribution's, if it has any, else those built in.
+    pub(crate) fn of_the_root() -> Self {
+        let distribution = Self::read(Path::new(DISTRIBUTION_ROOT_KEY));
+        distribution
+            .ok()
+            .filter(|anchors| anchors.owner == "." && !anchors.records.is_empty())
+            .unwrap_or_else(|| Self::parse(&ROOT_ANCHORS.join("\n")))
     }
 
     /// What a file's text says. Lines that are no DS or DNSKEY record are passed over.
@@ -111,7 +129,7 @@ fn records(text: &str) -> Vec<(String, String)> {
     records
 }
 
-fn key_id(record: &str) -> Option<KeyId> {
+pub(super) fn key_id(record: &str) -> Option<KeyId> {
     let mut words = record.split_whitespace().skip(1);
     let kind = words
         .find(|word| word.eq_ignore_ascii_case("DS") || word.eq_ignore_ascii_case("DNSKEY"))?;
@@ -165,7 +183,6 @@ fn base64<'a>(pieces: impl Iterator<Item = &'a str>) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ROOT_ANCHORS;
 
     /// KSK-2017, as libunbound keeps it, and two keys it does not trust.
     const KEPT: &str = "; autotrust trust anchor file\n;;id: . 1\n\

@@ -14,9 +14,11 @@
 
 mod conf;
 mod file;
+mod told;
 
 pub(crate) use conf::{files_in, rewrite};
 pub(crate) use file::{Anchors, KeyId};
+pub use told::trust_anchors;
 
 /// The root's key-signing keys, as DS records: KSK-2017 (20326) and KSK-2024 (38696), from
 /// <https://data.iana.org/root-anchors/root-anchors.xml>.
@@ -26,4 +28,4 @@ pub const ROOT_ANCHORS: [&str; 2] = [
 ];
 
 /// Where Debian's package `dns-root-data` keeps the root's keys.
-pub(crate) const DISTRIBUTION_ROOT_KEY: &str = "/usr/share/dns/root.key";
+const DISTRIBUTION_ROOT_KEY: &str = "/usr/share/dns/root.key";

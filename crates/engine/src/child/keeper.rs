@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use crate::ROOT_ANCHORS;
-use crate::anchors::{Anchors, DISTRIBUTION_ROOT_KEY, files_in, rewrite};
+use crate::anchors::{Anchors, files_in, rewrite};
 use crate::wire::KeepAnchors;
 
 /// The configuration's text, for each kind of context.
@@ -77,7 +76,7 @@ impl Kept {
         let writable = keep == KeepAnchors::Yes && can_replace(&path);
         let mut file = Self {
             anchors: if fresh {
-                first_anchors()
+                Anchors::of_the_root()
             } else {
                 read.unwrap_or_default()
             },
@@ -125,15 +124,6 @@ impl Anchors {
         let seen = seen.map(|secs| SystemTime::UNIX_EPOCH + Duration::from_secs(secs));
         seen.is_some_and(|seen| seen.elapsed().is_ok_and(|age| age > OLD))
     }
-}
-
-/// The root's keys: the distribution's, if it has any, else those built in.
-fn first_anchors() -> Anchors {
-    let distribution = Anchors::read(Path::new(DISTRIBUTION_ROOT_KEY));
-    distribution
-        .ok()
-        .filter(|anchors| anchors.owner == "." && !anchors.records.is_empty())
-        .unwrap_or_else(|| Anchors::parse(&ROOT_ANCHORS.join("\n")))
 }
 
 /// Whether a file can be replaced without privileges, which the engine won't have: tried by a thread that has
@@ -200,6 +190,7 @@ const TRIAL: &str = "-trial";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ROOT_ANCHORS;
 
     struct Folder(PathBuf);
 

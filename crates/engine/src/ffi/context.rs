@@ -195,6 +195,9 @@ unsafe extern "C" fn on_answer(
         security: match security {
             1 => Security::Bogus,
             2 => Security::Secure,
+            // A reason, but not bogus: a root key sentinel (RFC 8509) whose answer is to be SERVFAIL but for CD=1,
+            // as a bogus one.
+            _ if !why.is_empty() => Security::Bogus,
             _ => Security::Insecure,
         },
         ratelimited: was_ratelimited != 0,

@@ -187,7 +187,7 @@ impl Connection {
                 ..
             } = self;
             let Some(query) = deframer.next() else { break };
-            let step = service.query(*peers, query, sender, |reply| outbox.push(reply));
+            let step = service.query(peers, query, sender, |reply| outbox.push(reply));
             self.after(step, was_empty);
             if step == Step::Close {
                 return;

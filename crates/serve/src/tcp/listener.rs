@@ -39,8 +39,15 @@ async fn admit(service: &Rc<Service>, stream: TcpStream, client: SocketAddr) {
         return;
     };
     let admission = service.limits.admit().await;
-    let Ok(connection) = Connection::new(Rc::clone(service), stream, Peers { client, local })
-    else {
+    let Ok(connection) = Connection::new(
+        Rc::clone(service),
+        stream,
+        Peers {
+            client,
+            local,
+            keepalive: false,
+        },
+    ) else {
         return;
     };
     tokio::task::spawn_local(async move {

@@ -47,13 +47,15 @@ pub(super) struct Answered {
     outcome: Outcome,
 }
 
-/// Both ends of a connection.
+/// A connection, as far as replies depend on it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peers {
     /// The client.
     pub(super) client: SocketAddr,
     /// The address it connected to.
     pub(super) local: SocketAddr,
+    /// Whether a query has asked how long the connection may stay open.
+    pub(super) keepalive: bool,
 }
 
 /// What became of a query.
@@ -86,7 +88,7 @@ impl Service {
     /// Answers one query; `sink` takes the reply if it is there at once.
     pub(super) fn query(
         &self,
-        peers: Peers,
+        peers: &mut Peers,
         query: &[u8],
         connection: &mpsc::Sender<Answered>,
         sink: impl FnOnce(&[u8]),
@@ -97,6 +99,8 @@ impl Service {
         let moment = Moment::new(&self.shared, &self.counters);
         let mut looked = Looked::NOTHING;
         moment.look(query, &mut looked);
+        peers.keepalive |= looked.is_sound() && looked.prepared().asks_keepalive();
+        let peers = *peers;
         match moment.decide(&looked, &request(peers), &mut scratch, query.len()) {
             Verdict::Reply(len) => {
                 self.counters.count(Counter::Replied);
@@ -235,11 +239,15 @@ async fn sleep_until(deadline: Option<Instant>) {
 }
 
 const fn request(peers: Peers) -> Request {
-    let Peers { client, local } = peers;
+    let Peers {
+        client,
+        local,
+        keepalive,
+    } = peers;
     Request {
         client,
         local,
-        transport: Transport::Tcp,
+        transport: Transport::Tcp { keepalive },
         path_limit_bytes: MAX_MESSAGE_BYTES,
     }
 }

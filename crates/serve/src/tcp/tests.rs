@@ -66,6 +66,7 @@ fn a_hit_allocates_nothing_on_its_way_through_the_connection() {
     let peers = Peers {
         client: address,
         local: listener.local_addr().unwrap(),
+        keepalive: false,
     };
     let mut connection = {
         let _inside = runtime.enter();

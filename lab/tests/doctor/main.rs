@@ -8,6 +8,7 @@ use sluicegate_lab::needs;
 
 mod network;
 mod patient;
+mod pretence;
 mod process;
 mod program;
 
@@ -63,6 +64,41 @@ fn main() -> ExitCode {
             "an interface that is down",
             needs![Root, Netns],
             network::down,
+        )
+        .test(
+            "frames that fit no buffer",
+            needs![Root, Netns],
+            network::mtu,
+        )
+        .test(
+            "routes that a program can't look up",
+            needs![Root, Netns],
+            network::route_look_up,
+        )
+        .test(
+            "a configuration without the fast path",
+            needs![Root, Netns],
+            network::configuration,
+        )
+        .test(
+            "processors that save power",
+            needs![Root, Netns, Tool("unshare")],
+            pretence::governor,
+        )
+        .test(
+            "an interpreter and small buffers",
+            needs![Root, Netns, Tool("unshare"), Tool("setpriv")],
+            pretence::sysctls,
+        )
+        .test(
+            "interrupts on one processor",
+            needs![Root, Netns, Tool("unshare")],
+            pretence::interrupts,
+        )
+        .test(
+            "another kernel, a lockdown, a container",
+            needs![Root, Netns, Tool("unshare")],
+            pretence::places,
         )
         .test(
             "missing capabilities",

@@ -229,3 +229,56 @@ pub(crate) fn down() -> Result<()> {
     patient.ask("link")?.expect("ok")?;
     Ok(())
 }
+
+/// Frames that fit no buffer, on a driver that takes none in pieces.
+pub(crate) fn mtu() -> Result<()> {
+    let patient = Patient::new()?;
+    patient.host.ip("tuntap add dev tap0 mode tap")?;
+    patient.host.ip("addr add 10.11.3.1/24 dev tap0")?;
+    patient.host.ip("link set tap0 up mtu 9000")?;
+    patient.configure("10.11.3.1", "")?;
+    let said = patient.ask("mtu")?.expect("warn")?;
+    patient.fix("mtu")?;
+    patient.ask("mtu")?.expect("ok")?;
+    patient.undo()?;
+    ensure!(
+        patient.host.ip("link show tap0")?.contains("mtu 9000"),
+        "not put back"
+    );
+    patient.type_in(said.command()?)?;
+    patient.ask("mtu")?.expect("ok").map(drop)
+}
+
+/// The kernel looks up no route for a program where loopback does not forward.
+pub(crate) fn route_look_up() -> Result<()> {
+    let patient = Patient::new()?;
+    patient.host.sysctl("net/ipv4/conf/lo/forwarding", "0")?;
+    patient.ask("route-look-up")?.expect("ok")?;
+    let (second, _other) = veth_pair(&patient.host, "eth1", &patient.neighbour, "eth1", 1)?;
+    second.add_address("10.11.2.1/24")?;
+    let said = patient.ask("route-look-up")?.expect("info")?;
+    patient.fix("route-look-up")?;
+    patient.ask("route-look-up")?.expect("ok")?;
+    patient.undo()?;
+    for command in &said.commands {
+        patient.type_in(command)?;
+    }
+    patient.ask("route-look-up")?.expect("ok").map(drop)
+}
+
+/// A configuration that leaves no place for the fast path.
+pub(crate) fn configuration() -> Result<()> {
+    let patient = Patient::new()?;
+    patient.configure(HERE, "  enable: no\n")?;
+    let said = patient.ask("xdp-enabled")?.expect("info")?;
+    ensure!(said.command()?.contains("`enable: auto`"), "{}", said.says);
+    patient.configure(HERE, "  enable: auto\n")?;
+    patient.ask("xdp-enabled")?.expect("ok")?;
+    patient.configure("127.0.0.1", "")?;
+    patient.ask("interfaces")?.expect("info")?;
+    patient.configure(HERE, "  enable: perhaps\n")?;
+    patient.ask("configuration")?.expect("fail")?;
+    patient.configure(HERE, "")?;
+    patient.ask("configuration")?.expect("ok")?;
+    patient.ask("interfaces")?.expect("ok").map(drop)
+}

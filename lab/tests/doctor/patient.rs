@@ -29,16 +29,27 @@ pub(crate) struct Said {
 
 impl Patient {
     pub(crate) fn new() -> Result<Self> {
+        Self::with_queues(1)
+    }
+
+    /// One whose `eth0` has so many queues.
+    pub(crate) fn with_queues(queues: u32) -> Result<Self> {
         let patient = Self {
             host: Netns::new()?,
             neighbour: Netns::new()?,
             folder: Folder::new()?,
         };
-        let (here, there) = veth_pair(&patient.host, "eth0", &patient.neighbour, "eth0", 1)?;
+        let (here, there) = veth_pair(&patient.host, "eth0", &patient.neighbour, "eth0", queues)?;
         here.add_address(&format!("{HERE}/24"))?;
         there.add_address(&format!("{THERE}/24"))?;
-        fs::write(patient.config(), configuration(&patient.socket()))?;
+        patient.configure(HERE, "")?;
         Ok(patient)
+    }
+
+    /// Gives the server another address to listen on, and more lines in its clause `xdp:`.
+    pub(crate) fn configure(&self, address: &str, xdp: &str) -> Result<()> {
+        let text = configuration(&self.socket(), address, xdp);
+        Ok(fs::write(self.config(), text)?)
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -80,7 +91,13 @@ impl Patient {
 
     /// Lets doctor mend a check, and returns what it printed.
     pub(crate) fn fix(&self, check: &str) -> Result<String> {
-        let done = self.host.run(&self.doctor(&["--fix", check])?)?;
+        self.fix_behind(&[], check)
+    }
+
+    /// Lets doctor mend a check behind a command that becomes it.
+    pub(crate) fn fix_behind(&self, wrapper: &[&str], check: &str) -> Result<String> {
+        let doctor = self.doctor(&["--fix", check])?;
+        let done = self.host.run(&behind(wrapper, &doctor))?;
         ensure!(
             done.stdout.contains("changed:"),
             "{}{}",
@@ -98,7 +115,13 @@ impl Patient {
 
     /// Lets doctor put back what it changed.
     pub(crate) fn undo(&self) -> Result<()> {
-        let done = self.host.run(&self.doctor(&["--undo"])?)?;
+        self.undo_behind(&[])
+    }
+
+    /// Lets doctor put back what it changed, behind a command that becomes it.
+    pub(crate) fn undo_behind(&self, wrapper: &[&str]) -> Result<()> {
+        let doctor = self.doctor(&["--undo"])?;
+        let done = self.host.run(&behind(wrapper, &doctor))?;
         ensure!(
             done.success() && done.stdout.contains("put back:"),
             "{}{}",
@@ -114,9 +137,14 @@ impl Patient {
 
     /// Copies a command into a shell on the host.
     pub(crate) fn type_in(&self, command: &str) -> Result<String> {
+        self.type_in_behind(&[], command)
+    }
+
+    /// Copies a command into a shell behind a command that becomes it.
+    pub(crate) fn type_in_behind(&self, wrapper: &[&str], command: &str) -> Result<String> {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]);
-        let done = self.host.run(&shell)?;
+        let done = self.host.run(&behind(wrapper, &shell))?;
         ensure!(done.success(), "{command}: {}", done.stderr);
         Ok(done.stdout)
     }
@@ -184,11 +212,11 @@ pub(crate) fn said(done: &Finished, check: &str) -> Result<Said> {
     })
 }
 
-fn configuration(socket: &std::path::Path) -> String {
+fn configuration(socket: &std::path::Path, address: &str, xdp: &str) -> String {
     format!(
-        "server:\n  interface: {HERE}\n  access-control: 0.0.0.0/0 allow\n  pidfile: \"\"\n  username: \"\"\n  chroot: \"\"\n  \
+        "server:\n  interface: {address}\n  access-control: 0.0.0.0/0 allow\n  pidfile: \"\"\n  username: \"\"\n  chroot: \"\"\n  \
          use-syslog: no\n  num-threads: 1\n  local-zone: \"test.\" static\n  local-data: \"host.test. 60 A 192.0.2.7\"\n\
-         remote-control:\n  control-enable: yes\n  control-interface: \"{}\"\nxdp:\n  frames: 4096\n",
+         remote-control:\n  control-enable: yes\n  control-interface: \"{}\"\nxdp:\n  frames: 4096\n{xdp}",
         socket.display()
     )
 }

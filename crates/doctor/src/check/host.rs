@@ -1,5 +1,5 @@
 use crate::known::{NEEDED, troubles};
-use crate::{Change, Facts, Finding, Group, KernelVersion, Verdict};
+use crate::{Change, Facts, Finding, Group, KernelVersion, ProcessKind, Verdict};
 
 /// The kernel and its settings.
 pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
@@ -10,6 +10,7 @@ pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
         bpffs(facts),
         governor(facts),
         container(facts),
+        receive_buffer(facts),
     ]
 }
 
@@ -130,6 +131,42 @@ fn container(facts: &Facts) -> Finding {
         )
 }
 
+/// What the server asks for each of the kernel's UDP sockets; beyond the limit of all it needs `CAP_NET_ADMIN`.
+const RECEIVE_BUFFER_BYTES: u64 = 4 << 20;
+/// Its number in `linux/capability.h`.
+const NET_ADMIN: u32 = 12;
+
+fn receive_buffer(facts: &Facts) -> Finding {
+    let finding = Finding::new("receive-buffer", Group::Kernel)
+        .probed("rmem_max_bytes", facts.host.rmem_max_bytes)
+        .probed("wanted_bytes", RECEIVE_BUFFER_BYTES);
+    let process = &facts.process;
+    let exceeds = match &facts.unit {
+        Some(unit) => unit.has_capability("CAP_NET_ADMIN"),
+        None => process.kind == ProcessKind::Server || process.can(NET_ADMIN),
+    };
+    match facts.host.rmem_max_bytes {
+        None => finding.is(Verdict::Skipped, "the limit of receive buffers can't be read"),
+        Some(limit) if limit >= RECEIVE_BUFFER_BYTES => {
+            finding.is(Verdict::Ok, format!("receive buffers may have {limit} bytes"))
+        }
+        Some(_) if exceeds => {
+            finding.is(Verdict::Ok, "the server may exceed the limit of receive buffers")
+        }
+        Some(limit) => finding
+            .is(
+                Verdict::Info,
+                format!("receive buffers are limited to {limit} bytes, and the server wants {RECEIVE_BUFFER_BYTES}"),
+            )
+            .why("on the kernel's path a burst of queries that overflows a socket's buffer is lost; CAP_NET_ADMIN would lift the limit")
+            .mend(Change::Sysctl {
+                key: "net/core/rmem_max".into(),
+                from: limit.to_string(),
+                to: RECEIVE_BUFFER_BYTES.to_string(),
+            }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{good, verdict};
@@ -226,5 +263,20 @@ mod tests {
     fn containers_are_named() {
         let all = after(|facts| facts.host.container = Some("docker".into()));
         assert_eq!(verdict(&all, "container").0, Verdict::Info);
+    }
+
+    #[test]
+    fn small_receive_buffers_matter_to_those_who_cannot_exceed_them() {
+        let of = |limit: u64, effective: u64| {
+            let all = after(|facts| {
+                facts.host.rmem_max_bytes = Some(limit);
+                facts.process.effective = effective;
+            });
+            verdict(&all, "receive-buffer")
+        };
+        let command = "sysctl -w net/core/rmem_max=4194304".to_owned();
+        assert_eq!(of(212_992, 0), (Verdict::Info, Some(command)));
+        assert_eq!(of(212_992, 1 << NET_ADMIN).0, Verdict::Ok);
+        assert_eq!(of(RECEIVE_BUFFER_BYTES, 0).0, Verdict::Ok);
     }
 }

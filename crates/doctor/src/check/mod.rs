@@ -24,6 +24,7 @@ pub const CHECKS: &[&str] = &[
     "bpffs",
     "governor",
     "container",
+    "receive-buffer",
     "capabilities",
     "af-xdp",
     "program",

@@ -41,5 +41,5 @@ pub use options::{EngineOptions, Heartbeat};
 pub use outcome::{Answer, Failure, Outcome, Security};
 pub use question::{NameError, Question};
 pub use relay::RelayCounts;
-pub use sandbox::{Sandbox, SandboxError, Walls};
+pub use sandbox::{HOSTILE_CALLS, Sandbox, SandboxError, Walls};
 pub use wire::Summary;

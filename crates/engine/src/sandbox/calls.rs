@@ -21,7 +21,7 @@ pub(super) fn restrict(files: bool) -> Result<Option<&'static str>, SandboxError
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else {
         return Ok(Some(UNAVAILABLE));
     };
-    let hostile = plain(HOSTILE);
+    let hostile = plain(&[HOSTILE_CALLS, HOSTILE_HERE].concat());
     let newer = plain(&[libc::SYS_clone3]);
     let refused = |errno: i32| SeccompAction::Errno(errno.unsigned_abs());
     let filters = [
@@ -44,8 +44,9 @@ pub(super) fn restrict(files: bool) -> Result<Option<&'static str>, SandboxError
 const UNAVAILABLE: &str =
     "warning: seccomp is not to be had here: the engine's system calls are not restricted";
 
-/// Calls that end the process: only somebody who has taken it over would make them.
-const HOSTILE: &[i64] = &[
+/// System calls that nobody of ours makes once it serves: only somebody who has taken a thread over would. They end the
+/// process, this one and the server's (`sluicegate-serve`) alike.
+pub const HOSTILE_CALLS: &[i64] = &[
     libc::SYS_execve,
     libc::SYS_execveat,
     libc::SYS_ptrace,
@@ -59,14 +60,12 @@ const HOSTILE: &[i64] = &[
     libc::SYS_setresuid,
     libc::SYS_setresgid,
     libc::SYS_setgroups,
-    libc::SYS_capset,
     libc::SYS_chroot,
     libc::SYS_pivot_root,
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_unshare,
     libc::SYS_setns,
-    libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_io_uring_setup,
     libc::SYS_userfaultfd,
@@ -80,6 +79,9 @@ const HOSTILE: &[i64] = &[
     libc::SYS_request_key,
     libc::SYS_open_by_handle_at,
 ];
+
+/// More of them: the engine has no map to touch, and the server drops its capabilities later than this.
+const HOSTILE_HERE: &[i64] = &[libc::SYS_capset, libc::SYS_bpf];
 
 /// Calls that need no look at their arguments.
 const PLAIN: &[i64] = &[

@@ -21,6 +21,8 @@ mod privileges;
 use std::io;
 use std::path::PathBuf;
 
+pub use calls::HOSTILE_CALLS;
+
 /// What the process still needs once it is walled in.
 #[derive(Clone, Debug, Default)]
 pub struct Sandbox {

@@ -12,6 +12,7 @@ use landlock::{
 use nix::libc;
 use rustix::thread::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+use sluicegate_engine::HOSTILE_CALLS;
 
 use super::release::kernel_release;
 
@@ -94,7 +95,10 @@ fn forbid_calls(inmate: Inmate) -> Result<(), WallError> {
         Inmate::Worker => &[],
         Inmate::Broker => NEW_PROCESSES,
     };
-    let rules = HOSTILE.iter().chain(more).map(|call| (*call, Vec::new()));
+    let rules = HOSTILE_CALLS
+        .iter()
+        .chain(more)
+        .map(|call| (*call, Vec::new()));
     let filter = SeccompFilter::new(
         rules.collect(),
         SeccompAction::Allow,
@@ -115,42 +119,7 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// Calls that nobody of ours makes: they end the process.
-const HOSTILE: &[i64] = &[
-    libc::SYS_execve,
-    libc::SYS_execveat,
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_setuid,
-    libc::SYS_setgid,
-    libc::SYS_setreuid,
-    libc::SYS_setregid,
-    libc::SYS_setresuid,
-    libc::SYS_setresgid,
-    libc::SYS_setgroups,
-    libc::SYS_chroot,
-    libc::SYS_pivot_root,
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_unshare,
-    libc::SYS_setns,
-    libc::SYS_perf_event_open,
-    libc::SYS_io_uring_setup,
-    libc::SYS_userfaultfd,
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_delete_module,
-    libc::SYS_kexec_load,
-    libc::SYS_reboot,
-    libc::SYS_keyctl,
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_open_by_handle_at,
-];
-
-/// The privileged process is one thread and stays so.
+/// The privileged process has two threads and gets no more.
 const NEW_PROCESSES: &[i64] = &[
     libc::SYS_clone,
     libc::SYS_clone3,

@@ -5,7 +5,7 @@
 //! | [`MAP_LINK`] | array of 1 | 0 | [`Link`] |
 //! | [`MAP_LISTEN`] | hash of [`MAX_LISTEN`] | [`ListenKey`] | [`Owner`] |
 //! | [`MAP_BROADCAST`] | hash of [`MAX_BROADCAST`] | 4 bytes, IPv4 address as on the wire | `u32`, any |
-//! | [`MAP_QUEUES`] | array of [`MAX_QUEUES`] | RX queue | `u32`, 1: enabled |
+//! | [`MAP_QUEUES`] | array of [`MAX_QUEUES`] | RX queue | [`QueueEntry`] |
 //! | [`MAP_XSKS`] | XSKMAP of [`MAX_QUEUES`] | RX queue | socket |
 //! | [`MAP_COUNTERS`] | per-CPU array of [`Exit::ALL`] | [`Exit`] | `u64` |
 //!
@@ -19,7 +19,7 @@ mod exit;
 mod layout;
 
 pub use exit::Exit;
-pub use layout::{Link, ListenKey, Owner, Vlans};
+pub use layout::{Link, ListenKey, Owner, QueueEntry, Tag, Vlans};
 
 /// The compiled object, an ELF file aligned to 8 bytes (parsers read words from it in place).
 pub static STEER: &[u8] = &OBJECT.0;
@@ -28,6 +28,8 @@ pub static STEER: &[u8] = &OBJECT.0;
 pub const PROGRAM: &str = "steer";
 /// Name of the program for frames in several pieces. Never for generic mode.
 pub const PROGRAM_FRAGS: &str = "steer_frags";
+/// Name of the program that passes every frame.
+pub const PROGRAM_PASS: &str = "pass";
 /// Name of the map that holds the interface's [`Link`].
 pub const MAP_LINK: &str = "link";
 /// Name of the map of what is listened on.

@@ -33,7 +33,7 @@ static long (*bpf_redirect_map)(void *map, __u64 key, __u64 flags) = (void *)BPF
 struct listen_key {
 	__u32 address[4]; // IPv4 as ::ffff:a.b.c.d
 	__u16 port;       // network order, as the address
-	__u16 vlan_outer; // 0: no tag
+	__u16 vlan_outer; // the number, with 0x1000 added for 802.1ad; 0: no tag
 	__u16 vlan_inner;
 	__u16 reserved;
 };

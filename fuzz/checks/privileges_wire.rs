@@ -45,7 +45,8 @@ fn judge(request: &Request, bytes: &[u8]) {
         (3, Request::XdpSocket) | (5, Request::Configuration) => assert!(rest_is_zero(1)),
         (4, Request::Program { ifindex, hook }) => {
             assert_eq!(ifindex.to_be_bytes()[..], bytes[8..12]);
-            assert_eq!(*hook == Hook::Generic, bytes[1] == 1);
+            let expected = [Hook::Native, Hook::Generic, Hook::Proven];
+            assert_eq!(Some(hook), expected.get(usize::from(bytes[1])));
             assert!(rest_is_zero(12));
         }
         other => panic!("{other:?}"),

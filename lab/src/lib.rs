@@ -23,6 +23,7 @@ pub mod harness;
 pub mod machine;
 pub mod netns;
 pub mod peers;
+pub mod private_dir;
 pub mod rpl;
 pub mod scene;
 pub mod server;
@@ -31,7 +32,6 @@ pub mod vm;
 pub mod wire;
 pub mod world;
 
-mod private_dir;
 mod workspace;
 
 pub use workspace::{shared_data, workspace_root};

@@ -1,3 +1,5 @@
+//! Folders of a test's own.
+
 use std::env;
 use std::fs;
 use std::path::PathBuf;
@@ -6,12 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result};
 
 /// A folder below the system's temporary one, removed with the value.
-pub(crate) struct PrivateDir {
-    pub(crate) path: PathBuf,
+pub struct PrivateDir {
+    /// Where it is.
+    pub path: PathBuf,
 }
 
 impl PrivateDir {
-    pub(crate) fn new() -> Result<Self> {
+    /// Makes one.
+    pub fn new() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = env::temp_dir().join(format!("sluicegate-test-{}-{number}", std::process::id()));

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use sluicegate_bpf::Vlans;
+use sluicegate_bpf::{Tag, Vlans};
 use sluicegate_xsk::nic::{Address, Link, Port};
 
 use crate::topology::MAX_DEPTH;
@@ -24,10 +24,11 @@ pub struct Spot {
 impl Spot {
     /// Its name and, in brackets, the tags and what else there is to say.
     pub fn with(&self, more: &str) -> String {
-        let tags = match (self.vlans.outer, self.vlans.inner) {
-            (0, _) => String::new(),
-            (outer, 0) => format!("VLAN {outer}"),
-            (outer, inner) => format!("VLAN {inner} in {outer}"),
+        let Vlans { outer, inner } = self.vlans;
+        let tags = match (outer.is_none(), inner.is_none()) {
+            (true, _) => String::new(),
+            (false, true) => format!("VLAN {outer}"),
+            (false, false) => format!("VLAN {inner} in {outer}"),
         };
         let words: Vec<&str> = [tags.as_str(), more]
             .into_iter()
@@ -69,8 +70,6 @@ pub enum SpotState {
 #[derive(Clone)]
 struct Way {
     vlans: Vlans,
-    /// The outer tag's protocol.
-    protocol: u16,
     mtu_bytes: u32,
     standby: Option<Why>,
     depth: usize,
@@ -103,7 +102,6 @@ pub(crate) fn spots(topology: &Topology, link: &Link, named: bool) -> Result<Vec
     }
     let way = Way {
         vlans: Vlans::default(),
-        protocol: 0,
         mtu_bytes: link.mtu_bytes,
         standby: None,
         depth: 0,
@@ -146,8 +144,8 @@ fn spot(topology: &Topology, link: &Link, kind: &Kind, way: Way) -> Spot {
     let tagged = way.vlans != Vlans::default();
     // A veth says "on" whatever its other end does, which alone decides.
     let tells = *kind != Kind::Veth;
-    let state = if tagged && tells && topology.strips(link.index, way.protocol) {
-        SpotState::Left(tags_stripped(&link.name, way.protocol))
+    let state = if tagged && tells && topology.strips(link.index, way.vlans.outer.protocol()) {
+        SpotState::Left(tags_stripped(&link.name, way.vlans.outer.protocol()))
     } else {
         way.standby.map_or(SpotState::Taken, SpotState::Standby)
     };
@@ -163,7 +161,7 @@ fn spot(topology: &Topology, link: &Link, kind: &Kind, way: Way) -> Spot {
 fn tags_stripped(interface: &str, protocol: u16) -> Why {
     Why::TagsStripped {
         interface: interface.to_owned(),
-        service: protocol == 0x88a8,
+        service: protocol == Tag::SERVICE,
     }
 }
 
@@ -183,14 +181,13 @@ fn below_vlan(topology: &Topology, link: &Link, mut way: Way) -> Result<Vec<Spot
     };
     // The priority tag of VLAN 0 is the kernel's.
     let id = link.vlan_id.filter(|id| *id != 0).ok_or_else(tags)?;
-    if way.vlans.inner != 0 {
+    if !way.vlans.inner.is_none() {
         return Err(tags());
     }
     way.vlans = Vlans {
-        outer: id,
+        outer: Tag::of(link.vlan_protocol.unwrap_or(Tag::CUSTOMER), id),
         inner: way.vlans.outer,
     };
-    way.protocol = link.vlan_protocol.unwrap_or(0x8100);
     way.rest_if_down(link);
     let lower = link.lower.and_then(|lower| topology.link(lower));
     let lower = lower.ok_or_else(|| Why::LowerElsewhere {

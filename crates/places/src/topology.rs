@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use sluicegate_bpf::Tag;
 use sluicegate_xsk::nic::{Address, Link, NicError, Offloads, addresses, links};
 
 use crate::Kind;
@@ -75,8 +76,7 @@ impl Topology {
     /// Whether the hardware takes tags of this protocol off before a program sees the packet; `false` if it
     /// doesn't tell.
     pub(crate) fn strips(&self, index: u32, protocol: u16) -> bool {
-        const SERVICE_TAG: u16 = 0x88a8;
-        let name = if protocol == SERVICE_TAG {
+        let name = if protocol == Tag::SERVICE {
             "rx-vlan-stag-hw-parse"
         } else {
             "rx-vlan-hw-parse"
@@ -95,7 +95,7 @@ impl Topology {
             .iter()
             .filter(|link| Kind::of(link) == Kind::Vlan);
         vlans
-            .map(|vlan| vlan.vlan_protocol.unwrap_or(0x8100))
+            .map(|vlan| vlan.vlan_protocol.unwrap_or(Tag::CUSTOMER))
             .find(|protocol| Kind::of(link) != Kind::Veth && self.strips(index, *protocol))
     }
 
@@ -106,11 +106,14 @@ impl Topology {
             .filter(move |link| link.master == Some(master))
     }
 
-    /// The VLAN interface that takes packets with this tag away from an interface; 0 is no tag.
-    pub(crate) fn vlan_on(&self, lower: u32, id: u16) -> Option<&Link> {
-        self.links
-            .iter()
-            .find(|link| id != 0 && link.lower == Some(lower) && link.vlan_id == Some(id))
+    /// The VLAN interface that takes packets with this tag away from an interface.
+    pub(crate) fn vlan_on(&self, lower: u32, tag: Tag) -> Option<&Link> {
+        let is_it = |link: &&Link| {
+            let protocol = link.vlan_protocol.unwrap_or(Tag::CUSTOMER);
+            let own = link.vlan_id.map(|id| Tag::of(protocol, id));
+            link.lower == Some(lower) && own == Some(tag)
+        };
+        self.links.iter().filter(|_| !tag.is_none()).find(is_it)
     }
 
     /// Interfaces at the bottom that packets with tags of a VLAN here may come in by.

@@ -2,7 +2,8 @@
 
 mod scene;
 
-use scene::{Scene, key, tagged};
+use scene::{Scene, in_vlans, key, tagged};
+use sluicegate_bpf::Tag;
 use sluicegate_places::{Kind, SpotState, Why};
 
 /// What runs on metal, in a virtual machine, in a container.
@@ -129,6 +130,49 @@ fn vlans_are_taken_below_with_their_tags() {
     assert_eq!(plan.keys("eth0"), keys.into());
     assert_eq!(place.mtu_bytes, 1496);
     assert_eq!(place.serves.len(), 3);
+}
+
+/// Two VLANs of one number on one card are two networks, and may have one address each.
+#[test]
+fn vlans_of_one_number_are_told_apart_by_their_protocol() {
+    let service = |link: &mut sluicegate_xsk::nic::Link| link.vlan_protocol = Some(Tag::SERVICE);
+    let plan = Scene::new()
+        .nic("eth0")
+        .vlan("customer", "eth0", 100)
+        .vlan("service", "eth0", 100)
+        .with("service", service)
+        .vlan("inner", "service", 200)
+        .address("customer", "192.0.2.1/24")
+        .address("service", "192.0.2.2/24")
+        .address("inner", "192.0.2.3/24")
+        .plan(&["0.0.0.0:53"]);
+    let (none, outer) = (Tag::NONE, Tag::service(100));
+    let keys = [
+        tagged("192.0.2.1:53", 100, 0),
+        in_vlans("192.0.2.2:53", outer, none),
+        in_vlans("192.0.2.3:53", outer, Tag::customer(200)),
+    ];
+    assert_eq!(plan.keys("eth0"), keys.into());
+}
+
+/// The kernel gives a bond member's tagged packets to a VLAN interface of that very tag only.
+#[test]
+fn a_members_own_vlan_takes_its_own_protocol_only() {
+    let plan = |protocol| {
+        Scene::new()
+            .nic("eth0")
+            .bond("bond0", 1, &["eth0"])
+            .vlan("bond0.10", "bond0", 10)
+            .vlan("eth0.10", "eth0", 10)
+            .with("eth0.10", |link| link.vlan_protocol = Some(protocol))
+            .address("bond0.10", "192.0.2.1/24")
+            .plan(&["192.0.2.1:53"])
+    };
+    let other = plan(Tag::SERVICE);
+    assert_eq!(other.keys("eth0"), [tagged("192.0.2.1:53", 10, 0)].into());
+    let same = plan(Tag::CUSTOMER);
+    let (_, state) = &same.said("192.0.2.1:53")[0];
+    assert!(matches!(state, SpotState::Left(Why::TagTaken { .. })));
 }
 
 #[test]

@@ -25,6 +25,11 @@ fn main() -> ExitCode {
             recovery::a_port_more,
         )
         .test(
+            "a slow attach holds up nobody",
+            needs![Root, Netns],
+            recovery::slow_attach,
+        )
+        .test(
             "without the privileged process it goes on serving, and says so",
             needs![Root, Netns],
             recovery::alone,

@@ -1,13 +1,20 @@
 //! The two processes at work, and without each other.
 
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use sluicegate_lab::netns::{Netns, veth_pair};
+use sluicegate_lab::private_dir::PrivateDir;
 use sluicegate_lab::scene::{PATIENCE, Path, SERVER_V4, Scene};
-use sluicegate_lab::server::Server;
+use sluicegate_lab::server::{Server, server};
 use sluicegate_lab::wire::{ask_udp, query, rtype};
 
 use crate::processes::{
@@ -54,8 +61,8 @@ pub(crate) fn nothing_is_left() -> Result<()> {
         }
     }
     ensure!(
-        of_threads(other, "Seccomp:")? == ["2"],
-        "the privileged process has no filter, or more than one thread"
+        of_threads(other, "Seccomp:")? == ["2", "2"],
+        "a thread of the privileged process has no filter, or there are more than two"
     );
     let finished = server.stop()?;
     ensure!(finished.success(), "{}", finished.stderr);
@@ -77,6 +84,91 @@ pub(crate) fn a_port_more() -> Result<()> {
     server.wait_for_line("no longer listening on UDP 10.11.1.1:54", LIMIT)?;
     expect_none(server.process().pid())?;
     answers(&scene)
+}
+
+/// A NIC may take seconds to be attached to. The thread that attaches is stopped here; all else goes on: those that are
+/// served, new addresses, and the signs of life that keep a service manager from starting the server anew.
+pub(crate) fn slow_attach() -> Result<()> {
+    let scene = Scene::new(1)?;
+    let dir = PrivateDir::new()?;
+    let path = dir.path.join("notify");
+    let manager = UnixDatagram::bind(&path)?;
+    for path in [&dir.path, &path] {
+        fs::set_permissions(path, Permissions::from_mode(0o777))?;
+    }
+    manager.set_read_timeout(Some(LIMIT))?;
+    let more = |more: &str| scene.config(&as_user(&format!("  interface: {LATE_V4}\n{more}")));
+    let server = server(&more(""))
+        .env("NOTIFY_SOCKET", &path.display().to_string())
+        .env("WATCHDOG_USEC", "1000000")
+        .start(&scene.server)?;
+    server.wait_for_xdp()?;
+    let attaching = Stopped::thread(privileged(&server)?, "sluicegate-xdp")?;
+    let other = Netns::new()?;
+    let (near, _far) = veth_pair(&scene.server, "late", &other, "eth0", 1)?;
+    near.add_address(&format!("{LATE_V4}/24"))?;
+    server.wait_for_line(&format!("listening on {LATE_V4}:53 (UDP, TCP)"), LIMIT)?;
+    hear(&manager, "WATCHDOG=1", 3)?;
+    server.reload(&more(&format!("  interface: {SERVER_V4}@54")))?;
+    server.wait_for_line("listening on 10.11.1.1:54 (UDP, TCP)", LIMIT)?;
+    hear(&manager, "WATCHDOG=1", 3)?;
+    answers(&scene)?;
+    server.expect_sum("xdp.eth0.", ".replied", 1)?;
+    let active = "XDP fast path active interface=late";
+    ensure!(
+        server.process().lines_with(active).is_empty(),
+        "it was attached by a stopped thread"
+    );
+    drop(attaching);
+    server.wait_for_line(active, LIMIT)?;
+    Ok(())
+}
+
+const LATE_V4: &str = "10.11.9.1";
+
+/// Reads messages until so many have this line.
+fn hear(manager: &UnixDatagram, line: &str, times: usize) -> Result<()> {
+    let mut buf = [0; 4096];
+    let mut heard = 0;
+    for _ in 0..100 {
+        let len = manager
+            .recv(&mut buf)
+            .with_context(|| format!("no {line}"))?;
+        let message = String::from_utf8_lossy(&buf[..len]);
+        heard += usize::from(message.lines().any(|one| one == line));
+        if heard == times {
+            return Ok(());
+        }
+    }
+    bail!("100 messages with {heard} times {line}");
+}
+
+/// A thread that stands still until this is dropped.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn thread(process: i32, name: &str) -> Result<Self> {
+        for task in fs::read_dir(format!("/proc/{process}/task"))? {
+            let task = task?;
+            let comm = fs::read_to_string(task.path().join("comm"))?;
+            if comm.trim() == name {
+                let number = task.file_name().to_string_lossy().parse()?;
+                let thread = Pid::from_raw(number);
+                ptrace::seize(thread, ptrace::Options::empty())?;
+                let stopped = Self(thread);
+                ptrace::interrupt(thread)?;
+                waitpid(thread, Some(WaitPidFlag::__WALL))?;
+                return Ok(stopped);
+            }
+        }
+        bail!("process {process} has no thread {name}");
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = ptrace::detach(self.0, None);
+    }
 }
 
 pub(crate) fn alone() -> Result<()> {

@@ -93,7 +93,23 @@ pub(crate) fn vlan() -> Vec<Row> {
     vec![
         row("vlan: 802.1Q 5, IPv4", Redirected, &tags(v4(), &[(q, 5)])),
         row("vlan: 802.1Q 5, IPv6", Redirected, &tags(v6(), &[(q, 5)])),
-        row("vlan: 802.1ad 5, IPv4", Redirected, &tags(v4(), &[(ad, 5)])),
+        row("vlan: 802.1ad 7, IPv4", Redirected, &tags(v4(), &[(ad, 7)])),
+        row("vlan: 802.1ad 7, IPv6", Redirected, &tags(v6(), &[(ad, 7)])),
+        row(
+            "vlan: 802.1ad 5 where 802.1Q 5 is listened on, IPv4",
+            NotListening,
+            &tags(v4(), &[(ad, 5)]),
+        ),
+        row(
+            "vlan: 802.1ad 5 where 802.1Q 5 is listened on, IPv6",
+            NotListening,
+            &tags(v6(), &[(ad, 5)]),
+        ),
+        row(
+            "vlan: 802.1Q 7 where 802.1ad 7 is listened on",
+            NotListening,
+            &tags(v4(), &[(q, 7)]),
+        ),
         row(
             "vlan: priority and drop bits do not count",
             Redirected,
@@ -110,9 +126,14 @@ pub(crate) fn vlan() -> Vec<Row> {
             &tags(v6(), &[(ad, 100), (q, 200)]),
         ),
         row(
-            "vlan: 802.1Q twice",
-            Redirected,
+            "vlan: 802.1Q twice where the outer one is 802.1ad",
+            NotListening,
             &tags(v4(), &[(q, 100), (q, 200)]),
+        ),
+        row(
+            "vlan: 802.1ad twice where the inner one is 802.1Q",
+            NotListening,
+            &tags(v6(), &[(ad, 100), (ad, 200)]),
         ),
         row(
             "vlan: to the MAC of the interface that has the address",

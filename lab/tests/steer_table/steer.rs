@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::Xdp;
 use aya::{Ebpf, TestRun, TestRunOptions};
-use sluicegate_bpf::{self as bpf, Exit, Link, ListenKey, Owner, Vlans};
+use sluicegate_bpf::{self as bpf, Exit, Link, ListenKey, Owner, QueueEntry, Tag, Vlans};
 
 use crate::frame::{BRIDGE_MAC, OWN_MAC};
 use crate::rows::{MAX_FRAME_BYTES, State};
@@ -65,24 +65,29 @@ impl Steer {
     pub(crate) fn listen(&mut self, reply_ifindex: u32) -> Result<()> {
         let mut listen: HashMap<_, [u8; ListenKey::BYTES], [u8; Owner::BYTES]> =
             map(&mut self.ebpf, bpf::MAP_LISTEN)?.try_into()?;
+        let (none, five) = (Tag::NONE, Tag::customer(5));
+        let (outer, inner) = (Tag::service(100), Tag::customer(200));
+        let bridge = Tag::customer(300);
         for (local, outer, inner) in [
-            ("192.0.2.1:53", 0, 0),
-            ("192.0.2.1:5353", 0, 0),
-            ("[2001:db8::1]:53", 0, 0),
-            ("[fe80::1]:53", 0, 0),
-            ("192.0.2.1:53", 5, 0),
-            ("192.0.2.5:53", 5, 0),
-            ("[2001:db8::1]:53", 5, 0),
-            ("192.0.2.1:53", 100, 200),
-            ("[2001:db8::1]:53", 100, 200),
-            ("192.0.2.1:53", 300, 0),
+            ("192.0.2.1:53", none, none),
+            ("192.0.2.1:5353", none, none),
+            ("[2001:db8::1]:53", none, none),
+            ("[fe80::1]:53", none, none),
+            ("192.0.2.1:53", five, none),
+            ("192.0.2.5:53", five, none),
+            ("[2001:db8::1]:53", five, none),
+            ("192.0.2.1:53", outer, inner),
+            ("[2001:db8::1]:53", outer, inner),
+            ("192.0.2.1:53", bridge, none),
+            ("192.0.2.1:53", Tag::service(7), none),
+            ("[2001:db8::1]:53", Tag::service(7), none),
         ] {
             let key = ListenKey {
                 local: local.parse()?,
                 vlans: Vlans { outer, inner },
             };
             let owner = Owner {
-                mac: if outer == 300 { BRIDGE_MAC } else { OWN_MAC },
+                mac: if outer == bridge { BRIDGE_MAC } else { OWN_MAC },
                 reply_ifindex,
             };
             listen.insert(key.to_bytes(), owner.to_bytes(), 0)?;
@@ -106,8 +111,9 @@ impl Steer {
         let mut link: Array<_, [u8; Link::BYTES]> =
             map(&mut self.ebpf, bpf::MAP_LINK)?.try_into()?;
         link.set(0, own, 0)?;
-        let mut queues: Array<_, u32> = map(&mut self.ebpf, bpf::MAP_QUEUES)?.try_into()?;
-        queues.set(0, u32::from(state != State::QueueOff), 0)?;
+        let mut queues: Array<_, [u8; QueueEntry::BYTES]> =
+            map(&mut self.ebpf, bpf::MAP_QUEUES)?.try_into()?;
+        queues.set(0, QueueEntry::switched(state != State::QueueOff), 0)?;
         let mut xsks: XskMap<_> = map(&mut self.ebpf, bpf::MAP_XSKS)?.try_into()?;
         if state == State::NoSocket {
             xsks.unset(0).or_else(absent)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aya::maps::{HashMap, Map, MapData};
-use sluicegate_bpf::{ListenKey, Owner, Vlans};
+use sluicegate_bpf::{ListenKey, Owner, Tag as KeyTag, Vlans};
 use sluicegate_lab::peers;
 use sluicegate_lab::server::Server;
 use sluicegate_lab::upstream::Upstream;
@@ -177,8 +177,8 @@ pub(crate) fn tagged() -> Result<()> {
         let key = ListenKey {
             local: SocketAddr::new(address.parse()?, 53),
             vlans: Vlans {
-                outer: 100,
-                inner: 200,
+                outer: KeyTag::service(100),
+                inner: KeyTag::customer(200),
             },
         };
         listen.insert(key.to_bytes(), owner.to_bytes(), 0)?;
@@ -266,6 +266,11 @@ type ListenMap = HashMap<MapData, [u8; ListenKey::BYTES], [u8; Owner::BYTES]>;
 
 /// The map of what is listened on, of the program that is on the server's interface.
 fn listen_map(site: &Site) -> Result<ListenMap> {
+    Ok(Map::HashMap(map_of(site, sluicegate_bpf::MAP_LISTEN)?).try_into()?)
+}
+
+/// A map of the program that is on the server's interface.
+pub(crate) fn map_of(site: &Site, name: &str) -> Result<MapData> {
     let id = site
         .eth0()
         .xdp_program()?
@@ -278,8 +283,8 @@ fn listen_map(site: &Site) -> Result<ListenMap> {
         .context("no maps")?;
     for id in maps {
         let map = MapData::from_id(id)?;
-        if map.info()?.name_as_str() == Some(sluicegate_bpf::MAP_LISTEN) {
-            return Ok(Map::HashMap(map).try_into()?);
+        if map.info()?.name_as_str() == Some(name) {
+            return Ok(map);
         }
     }
     anyhow::bail!("the program has no such map")

@@ -10,6 +10,7 @@ use sluicegate_lab::needs;
 
 mod answers;
 mod come_and_go;
+mod dead_queue;
 mod idle;
 mod impossible;
 mod jumbo;
@@ -17,6 +18,7 @@ mod kernel_path;
 mod pinned;
 mod places;
 mod routes;
+mod self_test;
 mod site;
 
 #[expect(clippy::too_many_lines, reason = "a flat list of tests")]
@@ -51,6 +53,21 @@ fn main() -> ExitCode {
             "generic mode answers",
             needs![Root, Netns],
             answers::generic,
+        )
+        .test(
+            "generic mode after its self-test",
+            needs![Root, Netns],
+            self_test::passes,
+        )
+        .test(
+            "a self-test that can't be made leaves the kernel's path",
+            needs![Root, Netns],
+            self_test::blocked,
+        )
+        .test(
+            "one dead queue of two is noticed",
+            needs![Root, Netns],
+            dead_queue::is_noticed,
         )
         .test(
             "a tagged query is answered with its tags",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use sluicegate_bpf::{ListenKey, Vlans};
+use sluicegate_bpf::{ListenKey, Tag, Vlans};
 use sluicegate_places::{Place, Plan, SpotState, Topology, Why};
 use sluicegate_xsk::nic::{Address, Link, Offloads, Port, Tap};
 
@@ -235,7 +235,12 @@ pub(crate) fn key(local: &str) -> ListenKey {
     tagged(local, 0, 0)
 }
 
+/// A place behind tags of 802.1Q; 0 is none.
 pub(crate) fn tagged(local: &str, outer: u16, inner: u16) -> ListenKey {
+    in_vlans(local, Tag::customer(outer), Tag::customer(inner))
+}
+
+pub(crate) fn in_vlans(local: &str, outer: Tag, inner: Tag) -> ListenKey {
     ListenKey {
         local: local.parse().expect("an address and port"),
         vlans: Vlans { outer, inner },

@@ -57,11 +57,13 @@ impl ListenSet {
         }
     }
 
-    /// Opens what is wanted and not there, forgets what is no longer wanted, tries again what failed.
+    /// Opens what is wanted and not there, forgets what is no longer wanted, tries again what failed. Calls `alive` before
+    /// each that it opens: one may take seconds.
     pub(crate) fn update(
         &mut self,
         addresses: &BTreeSet<SocketAddr>,
         transports: &[Transport],
+        alive: &mut dyn FnMut(),
     ) -> Changes {
         let wanted: BTreeSet<_> = addresses
             .iter()
@@ -81,6 +83,7 @@ impl ListenSet {
             };
             for transport in transports {
                 if !self.bound.contains(&(*address, *transport)) {
+                    alive();
                     self.open(*transport, &mut sockets, &mut changes.failed);
                 }
             }
@@ -193,12 +196,12 @@ mod tests {
     fn only_differences_are_opened_and_closed() {
         let (a, b) = (free_port(), free_port());
         let mut set = ListenSet::new(Opener::Direct, 2, Spread::ByHash, Inherited::default());
-        let first = set.update(&[a].into(), &BOTH);
+        let first = set.update(&[a].into(), &BOTH, &mut || ());
         assert_eq!((first.opened.len(), first.opened[0].udp.len()), (1, 2));
-        let second = set.update(&[a, b].into(), &BOTH);
+        let second = set.update(&[a, b].into(), &BOTH, &mut || ());
         assert_eq!(second.opened.len(), 1);
         assert_eq!(second.opened[0].address, b);
-        let third = set.update(&[b].into(), &[Transport::Udp]);
+        let third = set.update(&[b].into(), &[Transport::Udp], &mut || ());
         assert!(third.opened.is_empty());
         assert_eq!(third.closed.len(), 3, "{third:?}");
         assert_eq!(set.bound().collect::<Vec<_>>(), [(b, Transport::Udp)]);
@@ -210,12 +213,12 @@ mod tests {
         // Without SO_REUSEPORT: stands in the way even within this process.
         let blocker = UdpSocket::bind(address).unwrap();
         let mut set = ListenSet::new(Opener::Direct, 1, Spread::ByHash, Inherited::default());
-        let first = set.update(&[address].into(), &[Transport::Udp]);
+        let first = set.update(&[address].into(), &[Transport::Udp], &mut || ());
         assert!(
             matches!(first.failed[..], [BindError::InUse { .. }]),
             "{first:?}"
         );
-        let again = set.update(&[address].into(), &[Transport::Udp]);
+        let again = set.update(&[address].into(), &[Transport::Udp], &mut || ());
         assert!(
             again.failed.is_empty() && again.opened.is_empty(),
             "{again:?}"
@@ -223,7 +226,7 @@ mod tests {
         assert!(set.has_failures());
         drop(blocker);
         assert_eq!(
-            set.update(&[address].into(), &[Transport::Udp])
+            set.update(&[address].into(), &[Transport::Udp], &mut || ())
                 .opened
                 .len(),
             1

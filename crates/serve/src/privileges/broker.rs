@@ -14,29 +14,53 @@ use rustix::net::{
 use rustix::process::{Pid, PidfdFlags};
 
 use super::opener::Given;
-use super::protocol::{MAX_NAMES, MAX_REPLY_BYTES, MAX_SOCKETS, Refusal, Reply, Request};
+use super::protocol::{MAX_NAMES, MAX_REPLY_BYTES, MAX_SOCKETS, Refusal, Reply, Request, Subject};
 use crate::server::{ServerOptions, UseXdp};
 
 /// The server's end of the privileged process.
+///
+/// It is asked by two lines that don't wait for each other: attaching a program may take seconds, and the server's main
+/// thread, which gives the service manager its signs of life, asks for sockets.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    socket: OwnedFd,
-    /// Held while one asks: requests are answered in their order.
+    sockets: Line,
+    programs: Line,
     child: Mutex<Child>,
     pid: u32,
-    /// Not asked any more.
-    gone: AtomicBool,
     /// Its end has been told.
     told: AtomicBool,
+}
+
+/// One of the two: a socket, and a thread of the privileged process at its other end.
+#[derive(Debug)]
+struct Line {
+    socket: OwnedFd,
+    /// How long an answer may take.
+    limit: Duration,
+    /// Held while one asks: requests are answered in their order.
+    turn: Mutex<Turn>,
+    /// Not asked any more.
+    gone: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Turn {
+    /// Answers that are late, and still to come.
+    owed: u32,
+    /// Whether it has ever answered: the first answer may be as late as the process's start.
+    met: bool,
 }
 
 /// Why the privileged process opened nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
-    /// It has ended, or doesn't answer.
+    /// It has ended.
     #[error("the privileged process has ended; a restart of the server brings it back")]
     Gone,
+    /// It doesn't answer for now.
+    #[error("the privileged process has not answered yet; it is asked again later")]
+    Late,
     /// It sent what is no answer.
     #[error("the privileged process sent what is no answer")]
     Garbled,
@@ -48,8 +72,12 @@ pub enum BrokerError {
     Refused(Refusal),
 }
 
-/// The longest it may take to open something: attaching a program resets some NICs.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// The longest it may take to open sockets: who asks gives signs of life to a service manager, every 15 s by our unit.
+const SOCKETS_LIMIT: Duration = Duration::from_secs(5);
+/// The longest until the first answer. The service manager expects no signs of life yet.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// The longest it may take to attach a program, which resets some NICs. The gate waits for it, and nobody else.
+const PROGRAMS_LIMIT: Duration = Duration::from_secs(30);
 /// How long it may take to end once its socket is closed.
 const END_LIMIT: Duration = Duration::from_secs(2);
 /// Descriptors of the largest reply.
@@ -64,12 +92,8 @@ impl Broker {
     /// # Errors
     /// The system's.
     pub(crate) fn start(options: &ServerOptions, user: &str) -> io::Result<Self> {
-        let (socket, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let (sockets, their_sockets) = Line::pair(SOCKETS_LIMIT)?;
+        let (programs, their_programs) = Line::pair(PROGRAMS_LIMIT)?;
         let xdp = match options.xdp {
             UseXdp::Configured => "xdp",
             UseXdp::Never => "no-xdp",
@@ -79,14 +103,14 @@ impl Broker {
             .args([user, xdp])
             .arg(std::path::absolute(&options.config_file)?)
             .env_clear()
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
+            .stdin(Stdio::from(their_sockets))
+            .stdout(Stdio::from(their_programs))
             .spawn()?;
         Ok(Self {
-            socket,
+            sockets,
+            programs,
             pid: child.id(),
             child: Mutex::new(child),
-            gone: AtomicBool::new(false),
             told: AtomicBool::new(false),
         })
     }
@@ -96,28 +120,20 @@ impl Broker {
         self.pid
     }
 
-    /// Asks for something and waits for it, [`ANSWER_LIMIT`] at most.
+    /// Asks for something and waits for it, [`SOCKETS_LIMIT`] or [`PROGRAMS_LIMIT`] at most.
     ///
     /// # Errors
-    /// [`BrokerError`]. A process that is late or talks nonsense is not asked again.
+    /// [`BrokerError`]. A process that talks nonsense is not asked again; one that is late is, once it has answered.
     pub(super) fn ask(&self, request: &Request) -> Result<Given, BrokerError> {
-        let _turn = self.lock();
-        if self.gone.load(Relaxed) {
-            return Err(BrokerError::Gone);
+        match request.subject() {
+            Subject::Sockets => self.sockets.ask(request),
+            Subject::Programs => self.programs.ask(request),
         }
-        let answer = rustix::net::send(&self.socket, &request.to_bytes(), SendFlags::NOSIGNAL)
-            .map_err(|_| BrokerError::Gone)
-            .and_then(|_| self.receive());
-        if matches!(answer, Err(BrokerError::Gone | BrokerError::Garbled)) {
-            self.gone.store(true, Relaxed);
-            let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
-        }
-        answer
     }
 
     /// Hangs up when the process ends; `None` once that is known.
     pub(crate) fn end(&self) -> Option<BorrowedFd<'_>> {
-        (!self.told.load(Relaxed)).then(|| self.socket.as_fd())
+        (!self.told.load(Relaxed)).then(|| self.sockets.socket.as_fd())
     }
 
     /// Whether the process has ended since it was last asked this.
@@ -130,7 +146,8 @@ impl Broker {
         if !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1)) {
             return false;
         }
-        self.gone.store(true, Relaxed);
+        self.sockets.gone.store(true, Relaxed);
+        self.programs.gone.store(true, Relaxed);
         self.told.store(true, Relaxed);
         // No zombie is left.
         let _ = self.lock().try_wait();
@@ -140,9 +157,68 @@ impl Broker {
     fn lock(&self) -> MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn receive(&self) -> Result<Given, BrokerError> {
-        wait_for(self.socket.as_fd(), PollFlags::POLLIN, ANSWER_LIMIT)?;
+impl Line {
+    /// The line, and the other end for the privileged process.
+    fn pair(limit: Duration) -> io::Result<(Self, OwnedFd)> {
+        let (socket, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        let line = Self {
+            socket,
+            limit,
+            turn: Mutex::default(),
+            gone: AtomicBool::new(false),
+        };
+        Ok((line, theirs))
+    }
+
+    fn ask(&self, request: &Request) -> Result<Given, BrokerError> {
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = self.converse(&mut turn, request);
+        if matches!(answer, Err(BrokerError::Gone | BrokerError::Garbled)) {
+            self.gone.store(true, Relaxed);
+            let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        }
+        answer
+    }
+
+    fn converse(&self, turn: &mut Turn, request: &Request) -> Result<Given, BrokerError> {
+        if self.gone.load(Relaxed) {
+            return Err(BrokerError::Gone);
+        }
+        // Who is late once makes nobody wait again before that answer is there. Nobody wants it any more: what was
+        // opened is closed.
+        while turn.owed > 0 {
+            match self.receive(Duration::ZERO) {
+                Err(error @ (BrokerError::Late | BrokerError::Gone | BrokerError::Garbled)) => {
+                    return Err(error);
+                }
+                _ => turn.owed -= 1,
+            }
+        }
+        rustix::net::send(&self.socket, &request.to_bytes(), SendFlags::NOSIGNAL)
+            .map_err(|_| BrokerError::Gone)?;
+        let limit = if turn.met {
+            self.limit
+        } else {
+            self.limit.max(START_LIMIT)
+        };
+        let answer = self.receive(limit);
+        if matches!(answer, Err(BrokerError::Late)) {
+            turn.owed += 1;
+        } else {
+            turn.met = true;
+        }
+        answer
+    }
+
+    fn receive(&self, limit: Duration) -> Result<Given, BrokerError> {
+        wait_for(self.socket.as_fd(), PollFlags::POLLIN, limit)?;
         let mut bytes = [0; MAX_REPLY_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -177,9 +253,11 @@ impl Broker {
 }
 
 impl Drop for Broker {
-    /// Closes its socket, upon which it ends, and waits for that.
+    /// Closes its sockets, upon which it ends, and waits for that.
     fn drop(&mut self) {
-        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
+        for line in [&self.sockets, &self.programs] {
+            let _ = rustix::net::shutdown(&line.socket, Shutdown::Both);
+        }
         // Its number may be another's by now, once it was waited for.
         if self.told.load(Relaxed) {
             return;
@@ -201,10 +279,106 @@ fn wait_for(fd: BorrowedFd<'_>, event: PollFlags, limit: Duration) -> Result<(),
         let left = until.saturating_duration_since(Instant::now());
         let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         match poll(&mut [PollFd::new(fd, event)], left) {
-            Ok(0) => return Err(BrokerError::Gone),
+            Ok(0) => return Err(BrokerError::Late),
             Err(nix::errno::Errno::EINTR) => {}
             Ok(_) => return Ok(()),
             Err(_) => return Err(BrokerError::Gone),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Longer than a test may take on the slowest machine.
+    const LONG: Duration = Duration::from_mins(5);
+
+    fn broker(sockets: Duration, programs: Duration) -> (Broker, OwnedFd, OwnedFd) {
+        let (sockets, their_sockets) = Line::pair(sockets).unwrap();
+        let (programs, their_programs) = Line::pair(programs).unwrap();
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let broker = Broker {
+            sockets,
+            programs,
+            pid: child.id(),
+            child: Mutex::new(child),
+            told: AtomicBool::new(true),
+        };
+        (broker, their_sockets, their_programs)
+    }
+
+    fn take(socket: &OwnedFd) -> Request {
+        let mut bytes = [0; 64];
+        let (len, _) = rustix::net::recv(socket, &mut bytes[..], RecvFlags::empty()).unwrap();
+        Request::read(&bytes[..len]).unwrap()
+    }
+
+    fn answer(socket: &OwnedFd, names: &[&str]) {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let bytes = Reply::Done { names }.to_bytes();
+        rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL).unwrap();
+    }
+
+    fn refusal(broker: &Broker) -> BrokerError {
+        broker.ask(&Request::Configuration).unwrap_err()
+    }
+
+    const PROGRAM: Request = Request::Program {
+        ifindex: 7,
+        hook: super::super::protocol::Hook::Native,
+    };
+
+    /// A NIC that takes its time to be attached to holds up nobody who asks for sockets.
+    #[test]
+    fn a_slow_attach_keeps_no_socket_waiting() {
+        let (broker, sockets, programs) = broker(LONG, LONG);
+        thread::scope(|scope| {
+            let slow = scope.spawn(|| broker.ask(&PROGRAM));
+            assert_eq!(take(&programs), PROGRAM);
+            let other = scope.spawn(|| broker.ask(&Request::Configuration));
+            assert_eq!(take(&sockets), Request::Configuration);
+            answer(&sockets, &[]);
+            // The attach is still under way.
+            assert!(other.join().unwrap().is_ok());
+            assert!(!slow.is_finished());
+            answer(&programs, &["xsks"]);
+            let (_, names) = slow.join().unwrap().unwrap();
+            assert_eq!(names, ["xsks"]);
+        });
+    }
+
+    #[test]
+    fn who_is_late_is_asked_again_once_it_has_answered() {
+        let (broker, sockets, _programs) = broker(Duration::from_millis(1), LONG);
+        broker.sockets.turn.lock().unwrap().met = true;
+        assert_eq!(refusal(&broker), BrokerError::Late);
+        // Nothing more is sent before that answer is there.
+        assert_eq!(refusal(&broker), BrokerError::Late);
+        take(&sockets);
+        answer(&sockets, &["late"]);
+        assert_eq!(refusal(&broker), BrokerError::Late);
+        take(&sockets);
+        answer(&sockets, &["late again"]);
+        thread::scope(|scope| {
+            let mut patient = broker;
+            patient.sockets.limit = LONG;
+            let asked = scope.spawn(move || patient.ask(&Request::Configuration));
+            take(&sockets);
+            answer(&sockets, &["in time"]);
+            let (_, names) = asked.join().unwrap().unwrap();
+            assert_eq!(names, ["in time"], "not the answer to an earlier request");
+        });
+    }
+
+    #[test]
+    fn one_that_talks_nonsense_is_not_asked_again() {
+        let (broker, sockets, _programs) = broker(LONG, LONG);
+        rustix::net::send(&sockets, &[9, 9], SendFlags::NOSIGNAL).unwrap();
+        assert_eq!(refusal(&broker), BrokerError::Garbled);
+        assert_eq!(refusal(&broker), BrokerError::Gone);
     }
 }

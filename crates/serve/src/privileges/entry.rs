@@ -5,22 +5,23 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::Signal;
+use sluicegate_places::Place;
 use sluicegate_xsk::nic::{Nic, NicError};
-use sluicegate_xsk::prog::AttachMode;
 use sluicegate_xsk::{BindError as XdpBindError, UnboundSocket};
 
 use super::broker::MAX_FILES;
 use super::opener::Given;
-use super::pace::Pace;
+use super::pace::{AttachPace, Pace};
 use super::program::{ProgramError, into_files, load_and_attach};
 use super::protocol::{
-    BUSY_POLL, Company, Hook, REQUEST_BYTES, Refusal, RefusalKind, Reply, Request,
+    BUSY_POLL, Company, Hook, REQUEST_BYTES, Refusal, RefusalKind, Reply, Request, Subject,
 };
 use super::rights::Rights;
 use crate::listen::{BindError, Transport, group_udp, listen_tcp, probe};
@@ -31,8 +32,9 @@ use crate::xdp::busy_poll;
 /// The whole life of the privileged process: to be called first thing in `main`, before anything is opened or
 /// started, when the program is run as [`ServerOptions`](crate::ServerOptions) say.
 ///
-/// Standard input is the socket to the server, which ends it by closing that. Arguments: the user to become (empty:
-/// none), `xdp` or `no-xdp`, the configuration file.
+/// Standard input is the socket for requests about sockets, standard output that for those about XDP; the server ends
+/// the process by closing the first. Arguments: the user to become (empty: none), `xdp` or `no-xdp`, the configuration
+/// file.
 pub fn privileges_main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     sluicegate_engine::forget_inherited_files();
     // Those that stop the server are for the server: it asks until it has ended.
@@ -60,6 +62,8 @@ enum EntryError {
     Walls(#[from] WallError),
     #[error("{0}")]
     System(#[from] rustix::io::Errno),
+    #[error("no second thread: {0}")]
+    Thread(#[from] io::Error),
     #[error("the server sent what is no request")]
     Malformed(#[from] super::protocol::Malformed),
 }
@@ -75,7 +79,8 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<(), EntryError> 
     };
     let server = rustix::process::getppid();
     rustix::thread::set_name(c"sluicegate-priv")?;
-    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let sockets = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let programs = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
     let user = (!user.is_empty()).then(|| User::find(&user)).transpose()?;
     // Read as the server read it, which may be as root; what a reload names, the user must be able to read.
     let rights = Rights::read(&file, xdp).ok_or(EntryError::Configuration)?;
@@ -86,22 +91,31 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<(), EntryError> 
     if rustix::process::getppid() != server {
         return Ok(());
     }
-    // From here on it can read files and no more, and start nothing.
-    wall_in(Inmate::Broker)?;
-    let mut process = Process {
-        file,
+    let rights = Arc::new(Mutex::new(rights));
+    let attendant = |subject| Attendant {
+        subject,
+        file: file.clone(),
         xdp,
-        rights,
+        rights: Arc::clone(&rights),
         pace: Pace::new(Instant::now()),
+        attachments: AttachPace::default(),
     };
-    process.serve(&socket)
+    // Now, since nobody starts a thread within the walls.
+    let mut other = attendant(Subject::Programs);
+    thread::Builder::new()
+        .name("sluicegate-xdp".to_owned())
+        .spawn(move || other.serve_or_exit(&programs))?;
+    attendant(Subject::Sockets).serve(&sockets)
 }
 
-struct Process {
+/// One of the two threads: attaching a program may take seconds, and sockets don't wait for that.
+struct Attendant {
+    subject: Subject,
     file: PathBuf,
     xdp: UseXdp,
-    rights: Rights,
+    rights: Arc<Mutex<Rights>>,
     pace: Pace,
+    attachments: AttachPace,
 }
 
 /// What was opened, and the names of maps among it.
@@ -111,9 +125,19 @@ struct Opened {
     names: Vec<String>,
 }
 
-impl Process {
+impl Attendant {
+    /// As [`serve`](Self::serve); what ends one thread by an error ends the process.
+    fn serve_or_exit(&mut self, socket: &OwnedFd) {
+        if let Err(error) = self.serve(socket) {
+            let _ = writeln!(io::stderr(), "sluicegate: privileged process: {error}");
+            std::process::exit(1);
+        }
+    }
+
     /// Answers until the server is gone, or sends what is no request.
     fn serve(&mut self, socket: &OwnedFd) -> Result<(), EntryError> {
+        // From here on this thread can read files and no more, and start nothing.
+        wall_in(Inmate::Broker)?;
         // One byte more than a request has: what is longer is none.
         let mut bytes = [0; REQUEST_BYTES + 1];
         loop {
@@ -122,6 +146,9 @@ impl Process {
                 return Ok(());
             }
             let request = Request::read(&bytes[..len])?;
+            if request.subject() != self.subject {
+                return Err(super::protocol::Malformed.into());
+            }
             thread::sleep(self.pace.wait(Instant::now()));
             let (opened, reply) = match self.open(&request) {
                 Ok(opened) => {
@@ -153,26 +180,30 @@ impl Process {
                 })
             }
             Request::XdpSocket => {
-                let usecs = self.rights.xdp_busy_poll_us().ok_or_else(not_configured)?;
-                xdp_socket(usecs)
+                let usecs = self.rights().xdp_busy_poll_us();
+                xdp_socket(usecs.ok_or_else(not_configured)?)
             }
             Request::Program { ifindex, hook } => {
-                if !self.rights.may_attach(ifindex) {
-                    return Err(not_configured());
-                }
-                let (files, names) = attach(ifindex, hook).map_err(ProgramError::into_refusal)?;
+                let place = self.rights().place(ifindex).ok_or_else(not_configured)?;
+                let allowed = self.attachments.take(ifindex, Instant::now());
+                allowed.map_err(too_often)?;
+                let (files, names) = attach(&place, hook).map_err(ProgramError::into_refusal)?;
                 Ok(Opened { files, names })
             }
             Request::Configuration => {
                 let read = Rights::read(&self.file, self.xdp);
-                self.rights = read.ok_or_else(|| other("the configuration can't be used"))?;
+                *self.rights() = read.ok_or_else(|| other("the configuration can't be used"))?;
                 Ok(Opened::default())
             }
         }
     }
 
+    fn rights(&self) -> MutexGuard<'_, Rights> {
+        self.rights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn may_listen(&self, address: SocketAddr, transport: Transport) -> Result<(), Refusal> {
-        if self.rights.may_listen(address, transport) {
+        if self.rights().may_listen(address, transport) {
             Ok(())
         } else {
             Err(not_configured())
@@ -220,16 +251,12 @@ fn xdp_socket(busy_poll_us: u32) -> Result<Opened, Refusal> {
     })
 }
 
-fn attach(ifindex: u32, hook: Hook) -> Result<Given, ProgramError> {
-    let nic = Nic::by_index(ifindex).map_err(|error| match error {
+fn attach(place: &Place, hook: Hook) -> Result<Given, ProgramError> {
+    let nic = Nic::by_index(place.link.index).map_err(|error| match error {
         NicError::NotFound { .. } => ProgramError::Gone,
         other => ProgramError::Other(other.to_string()),
     })?;
-    let mode = match hook {
-        Hook::Native => AttachMode::Native,
-        Hook::Generic => AttachMode::Generic,
-    };
-    load_and_attach(&nic, mode).map(into_files)
+    load_and_attach(&nic, hook, place).map(into_files)
 }
 
 fn not_configured() -> Refusal {
@@ -238,6 +265,13 @@ fn not_configured() -> Refusal {
         number: 0,
         text: String::new(),
     }
+}
+
+fn too_often(wait: Duration) -> Refusal {
+    let seconds = wait.as_secs() + 1;
+    other(&format!(
+        "programs were attached to it too often; the privileged process attaches another in {seconds} s"
+    ))
 }
 
 fn other(why: &str) -> Refusal {

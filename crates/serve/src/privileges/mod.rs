@@ -24,9 +24,11 @@ mod broker;
 mod entry;
 mod opener;
 mod pace;
+mod probe;
 mod program;
 pub mod protocol;
 mod rights;
+mod self_test;
 
 pub(crate) use broker::Broker;
 pub use broker::BrokerError;

@@ -3,8 +3,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use nix::errno::Errno;
+use sluicegate_places::Place;
 use sluicegate_xsk::nic::Nic;
-use sluicegate_xsk::prog::{AttachMode, AttachedLink, Program};
+use sluicegate_xsk::prog::{AttachedLink, Program};
 use sluicegate_xsk::{BindError as XdpBindError, BusyPoll, UnboundSocket};
 use socket2::Socket;
 
@@ -90,18 +91,15 @@ impl Opener {
     pub(crate) fn program(
         &self,
         nic: &Nic,
-        mode: AttachMode,
+        hook: Hook,
+        place: &Place,
     ) -> Result<(Program, AttachedLink), ProgramError> {
         let Self::Broker(broker) = self else {
-            return load_and_attach(nic, mode);
-        };
-        let hook = match mode {
-            AttachMode::Native => Hook::Native,
-            AttachMode::Generic => Hook::Generic,
+            return load_and_attach(nic, hook, place);
         };
         let ifindex = nic.index();
         match broker.ask(&Request::Program { ifindex, hook }) {
-            Ok(given) => from_files(given, nic, mode),
+            Ok(given) => from_files(given, nic, hook.mode()),
             Err(BrokerError::Refused(refusal)) => Err(ProgramError::from_refusal(refusal)),
             Err(error) => Err(ProgramError::Other(error.to_string())),
         }
@@ -160,6 +158,7 @@ fn xdp_refusal(error: BrokerError) -> XdpBindError {
         BrokerError::Garbled => own(nix::libc::EPROTO),
         BrokerError::TooManyFiles => own(nix::libc::EMFILE),
         BrokerError::Gone => own(nix::libc::EPIPE),
+        BrokerError::Late => own(nix::libc::ETIMEDOUT),
     }
 }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Bounds how often the privileged process acts: [`BURST`] times at once, which any start needs less of, then
@@ -7,6 +8,18 @@ pub(super) struct Pace {
     /// When the whole burst will be there again.
     full_at: Instant,
 }
+
+/// Bounds how often programs are attached to one interface, which resets some NICs, each time for seconds:
+/// [`ATTACH_BURST`] times at once, then once in [`ATTACH_EACH`]. A server in its right mind tries far less often. Who asks
+/// more often is refused, so that nobody else has to wait.
+#[derive(Debug, Default)]
+pub(super) struct AttachPace {
+    /// When an interface's whole burst will be there again, for those that lack some of it.
+    full_at: BTreeMap<u32, Instant>,
+}
+
+const ATTACH_BURST: u32 = 12;
+const ATTACH_EACH: Duration = Duration::from_secs(10);
 
 const BURST: u32 = 2048;
 const PER_SEC: u32 = 64;
@@ -24,9 +37,52 @@ impl Pace {
     }
 }
 
+impl AttachPace {
+    /// Notes one attachment.
+    ///
+    /// # Errors
+    /// It comes too soon: how long to wait.
+    pub(super) fn take(&mut self, ifindex: u32, now: Instant) -> Result<(), Duration> {
+        // Interfaces that come and go leave nothing behind for longer than their burst takes to fill up.
+        self.full_at.retain(|_, full_at| *full_at > now);
+        let full_at = self.full_at.get(&ifindex).copied().unwrap_or(now) + ATTACH_EACH;
+        let wait = (full_at - now).saturating_sub(ATTACH_EACH * ATTACH_BURST);
+        if wait > Duration::ZERO {
+            return Err(wait);
+        }
+        self.full_at.insert(ifindex, full_at);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interface_is_attached_to_at_its_pace_and_others_at_theirs() {
+        let start = Instant::now();
+        let mut pace = AttachPace::default();
+        for _ in 0..ATTACH_BURST {
+            assert_eq!(pace.take(7, start), Ok(()));
+        }
+        assert_eq!(pace.take(7, start), Err(ATTACH_EACH));
+        assert_eq!(pace.take(8, start), Ok(()));
+        // A refusal costs nothing: asking on and on puts nothing off.
+        let soon = Duration::from_secs(1);
+        assert_eq!(
+            pace.take(7, start + soon),
+            Err(ATTACH_EACH.saturating_sub(soon))
+        );
+        assert_eq!(pace.take(7, start + ATTACH_EACH), Ok(()));
+        assert!(pace.take(7, start + ATTACH_EACH).is_err());
+        let hour = Duration::from_hours(1);
+        let allowed =
+            (0..3600).filter(|s| pace.take(7, start + hour + Duration::from_secs(*s)).is_ok());
+        let allowed = allowed.count() as u32;
+        assert!(allowed <= ATTACH_BURST + 360, "{allowed} in an hour");
+        assert_eq!(pace.full_at.len(), 1, "the other's burst is full");
+    }
 
     #[test]
     fn a_burst_is_free_and_what_follows_is_paced() {

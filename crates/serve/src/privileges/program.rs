@@ -2,13 +2,16 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use sluicegate_bpf as bpf;
+use sluicegate_places::Place;
+use sluicegate_xsk::BindError;
 use sluicegate_xsk::nic::Nic;
 use sluicegate_xsk::prog::{
     AttachError, AttachMode, AttachedLink, LoadError, LoadOptions, Program,
 };
 
 use super::opener::Given;
-use super::protocol::{Refusal, RefusalKind};
+use super::protocol::{Hook, Refusal, RefusalKind};
+use super::self_test::{SelfTest, SelfTestError};
 use crate::xdp::takes_frags;
 
 /// Why the XDP program is not on an interface. Nothing is left behind.
@@ -33,14 +36,33 @@ pub(crate) enum ProgramError {
     Other(String),
 }
 
-/// Loads the program and attaches it; the one for frames in several pieces where the interface takes no other. It passes everything until its maps say otherwise.
+impl Hook {
+    /// Where the program is to run.
+    pub(super) const fn mode(self) -> AttachMode {
+        match self {
+            Self::Native => AttachMode::Native,
+            Self::Generic | Self::Proven => AttachMode::Generic,
+        }
+    }
+}
+
+/// Loads the program and attaches it; the one for frames in several pieces where the interface takes no other. It passes
+/// everything until its maps say otherwise.
 ///
 /// # Errors
 /// [`ProgramError`].
 pub(super) fn load_and_attach(
     nic: &Nic,
-    mode: AttachMode,
+    hook: Hook,
+    place: &Place,
 ) -> Result<(Program, AttachedLink), ProgramError> {
+    let mode = hook.mode();
+    if hook == Hook::Proven {
+        let test = SelfTest::prepare(nic, place)?;
+        let (program, link) = load_one(bpf::PROGRAM, nic, mode)?;
+        test.run(&program)?;
+        return Ok((program, link));
+    }
     match load_one(bpf::PROGRAM, nic, mode) {
         // An MTU whose frames are longer than one of the driver's buffers, for one.
         Err(Refused::Attach(AttachError::Unsupported { .. }))
@@ -138,6 +160,20 @@ impl From<LoadError> for ProgramError {
         match error {
             LoadError::NotPermitted { .. } => Self::NotPermitted(error.to_string()),
             other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+impl From<SelfTestError> for ProgramError {
+    fn from(error: SelfTestError) -> Self {
+        match error {
+            SelfTestError::Load(error) => error.into(),
+            SelfTestError::Bind(BindError::NotPermitted { .. }) => {
+                Self::NotPermitted(error.to_string())
+            }
+            error => Self::Other(format!(
+                "self-test: {error}; `mode: generic` goes without it"
+            )),
         }
     }
 }

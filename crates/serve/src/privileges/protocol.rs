@@ -1,12 +1,12 @@
 //! What the server asks of the privileged process, and what that answers: one datagram each, on a socket pair of
-//! type `SOCK_SEQPACKET`, descriptors beside it by `SCM_RIGHTS`.
+//! type `SOCK_SEQPACKET`, descriptors beside it by `SCM_RIGHTS`. There are two such pairs, one for each [`Subject`].
 //!
 //! A request is 32 bytes, all of which mean something or are zero:
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 0 | what is asked: 1 UDP sockets, 2 a TCP listener, 3 an AF_XDP socket, 4 a program, 5 read the configuration |
-//! | 1 | UDP: how many sockets, 1 to 64. Program: 0 native, 1 generic |
+//! | 1 | UDP: how many sockets, 1 to 64. Program: 0 native, 1 generic, 2 generic after a self-test |
 //! | 2 | UDP, TCP: 1 if nobody else may have the port, 0 if the server's own sockets may |
 //! | 3 | UDP, TCP: 4 or 6, the family |
 //! | 4-5 | UDP, TCP: the port, big-endian |
@@ -75,10 +75,17 @@ pub enum Company {
 
 /// Where a program is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as AttachMode")]
 pub enum Hook {
-    Native,
-    Generic,
+    /// In the driver.
+    Native = 0,
+    /// In the kernel's generic hook, come what may.
+    Generic = 1,
+    /// There, if a self-test shows that it works on this interface.
+    Proven = 2,
+}
+
+impl Hook {
+    const ALL: [Self; 3] = [Self::Native, Self::Generic, Self::Proven];
 }
 
 /// Why a request is none. Its sender is not the server any more.
@@ -86,7 +93,24 @@ pub enum Hook {
 #[error("not a request")]
 pub struct Malformed;
 
+/// Which of the two sockets a request goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Listening sockets, and the configuration: answered at once.
+    Sockets,
+    /// XDP: attaching may take seconds.
+    Programs,
+}
+
 impl Request {
+    /// Which socket it goes by. It is none on the other.
+    pub const fn subject(&self) -> Subject {
+        match self {
+            Self::Udp { .. } | Self::Tcp { .. } | Self::Configuration => Subject::Sockets,
+            Self::XdpSocket | Self::Program { .. } => Subject::Programs,
+        }
+    }
+
     /// As it is sent.
     pub fn to_bytes(&self) -> [u8; REQUEST_BYTES] {
         let mut bytes = [0; REQUEST_BYTES];
@@ -107,7 +131,7 @@ impl Request {
             Self::XdpSocket => bytes[0] = XDP_SOCKET,
             Self::Program { ifindex, hook } => {
                 bytes[0] = PROGRAM;
-                bytes[1] = u8::from(hook == Hook::Generic);
+                bytes[1] = hook as u8;
                 bytes[8..12].copy_from_slice(&ifindex.to_be_bytes());
             }
             Self::Configuration => bytes[0] = CONFIGURATION,
@@ -138,11 +162,8 @@ impl Request {
             XDP_SOCKET => Self::XdpSocket,
             PROGRAM => {
                 let ifindex = word(bytes, 8);
-                let hook = if bytes[1] == 0 {
-                    Hook::Native
-                } else {
-                    Hook::Generic
-                };
+                let hook = Hook::ALL.get(usize::from(bytes[1])).ok_or(Malformed)?;
+                let hook = *hook;
                 Self::Program { ifindex, hook }
             }
             CONFIGURATION => Self::Configuration,
@@ -355,6 +376,10 @@ mod tests {
             Request::Program {
                 ifindex: 0x0102_0304,
                 hook: Hook::Generic,
+            },
+            Request::Program {
+                ifindex: 1,
+                hook: Hook::Proven,
             },
             Request::Configuration,
         ];

@@ -2,10 +2,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use sluicegate_conf::{Config, LoadOptions, XdpEnable};
+use sluicegate_places::Place;
 
 use crate::listen::{Transport, transports, wanted};
 use crate::server::{Machine, UseXdp};
-use crate::xdp::carries_listen_address;
+use crate::xdp::place_of;
 
 /// What the configuration lets the privileged process open: of the whole configuration, what listening and XDP need.
 #[derive(Debug)]
@@ -51,13 +52,16 @@ impl Rights {
         (self.config.xdp.enable != XdpEnable::No).then_some(self.config.xdp.busy_poll_us)
     }
 
-    /// Whether a query for one of the listen addresses may come in by the interface.
-    pub(super) fn may_attach(&self, ifindex: u32) -> bool {
+    /// What is to be taken at the interface, if a query for one of the listen addresses may come in by it.
+    pub(super) fn place(&self, ifindex: u32) -> Option<Place> {
+        if self.config.xdp.enable == XdpEnable::No {
+            return None;
+        }
         let listen: Vec<SocketAddr> = wanted(&self.config, &Machine::now())
             .addresses
             .into_iter()
             .collect();
-        self.config.xdp.enable != XdpEnable::No && carries_listen_address(ifindex, &listen)
+        place_of(ifindex, &listen)
     }
 }
 
@@ -89,7 +93,7 @@ mod tests {
             assert!(!may(other, Transport::Udp), "{other}");
         }
         assert!(!may("192.0.2.1:53", Transport::Tcp), "do-tcp: no");
-        assert!(!rights.may_attach(u32::MAX));
+        assert!(rights.place(u32::MAX).is_none());
     }
 
     #[test]

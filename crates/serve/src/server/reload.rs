@@ -6,7 +6,7 @@ use sluicegate_conf::Config;
 
 use super::error::ReloadError;
 use super::named_files::NamedFiles;
-use super::running::{FIRST_RETRY, RunningServer, gate_settings};
+use super::running::{FIRST_RETRY, RunningServer, gate_settings, keep_alive};
 use super::start::tcp_settings;
 use crate::load::{Loaded, load};
 use crate::tcp;
@@ -56,10 +56,13 @@ impl RunningServer {
         let files = NamedFiles::now(&config.engine.text);
         if config.engine != self.config.engine || files != self.engine_files {
             // The only step that can still fail; the old engine serves until the new one is ready.
-            await_engine(
-                &self.parts.hub.reconfigure(config.engine.text.clone()),
-                ending,
-            )?;
+            let outcome = self.parts.hub.reconfigure(config.engine.text.clone());
+            // It may take longer than the watchdog's patience.
+            let watchdog = &mut self.watchdog;
+            await_engine(&outcome, &mut || {
+                keep_alive(watchdog.as_mut());
+                ending()
+            })?;
         }
         self.engine_files = files;
         let restart = needs_restart(&self.config, &config);
@@ -67,6 +70,7 @@ impl RunningServer {
         if !warnings.is_empty() {
             tracing::warn!("{warnings}");
         }
+        keep_alive(self.watchdog.as_mut());
         self.opener.configuration_changed();
         self.shared.brain.policy.store(Arc::new(policy));
         self.parts.tcp.send(tcp::Command::Set(tcp_settings(

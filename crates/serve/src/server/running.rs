@@ -50,6 +50,7 @@ pub struct RunningServer {
     pub(super) next_retry: Option<Instant>,
     pub(super) retry_wait: Duration,
     pub(super) next_statistics: Option<Instant>,
+    pub(super) watchdog: Option<Watchdog>,
 }
 
 /// The threads, in no order that matters.
@@ -76,7 +77,6 @@ impl RunningServer {
     ///
     /// A service manager that asked for it (`NOTIFY_SOCKET`, `WATCHDOG_USEC`) is told of each step.
     pub fn run(mut self, mut signals: Signals) -> Ended {
-        let mut watchdog = Watchdog::from_env();
         manager::tell_ready(&self.in_short());
         loop {
             match signals.take() {
@@ -88,11 +88,7 @@ impl RunningServer {
                 }
                 Some(Order::Reload) => {
                     manager::tell_reloading();
-                    // A new engine may take longer than the watchdog's patience.
-                    self.reload_and_tell(&mut || {
-                        keep_alive(watchdog.as_mut());
-                        signals.is_stopping()
-                    });
+                    self.reload_and_tell(&mut || signals.is_stopping());
                     manager::tell_ready(&self.in_short());
                 }
                 None => {}
@@ -102,8 +98,8 @@ impl RunningServer {
                 self.stop();
                 return Ended::Broken;
             }
-            keep_alive(watchdog.as_mut());
-            self.wait(&signals, watchdog.as_ref().map(Watchdog::next_due));
+            keep_alive(self.watchdog.as_mut());
+            self.wait(&signals);
         }
     }
 
@@ -191,9 +187,13 @@ impl RunningServer {
     /// Opens and closes listen addresses as the configuration and the machine's addresses want it.
     pub(super) fn follow_addresses(&mut self) {
         let wanted = wanted(&self.config, &Machine::now());
+        // The privileged process may take its time over each address.
+        let watchdog = &mut self.watchdog;
         let changes = self
             .listen
-            .update(&wanted.addresses, &transports(&self.config));
+            .update(&wanted.addresses, &transports(&self.config), &mut || {
+                keep_alive(watchdog.as_mut());
+            });
         let incomplete = self.listen.has_failures() || !wanted.missing_interfaces.is_empty();
         self.next_retry = incomplete.then(|| Instant::now() + self.retry_wait);
         self.retry_wait = (self.retry_wait * 2).min(LONGEST_RETRY);
@@ -230,7 +230,8 @@ impl RunningServer {
     }
 
     /// Waits for a signal, a change of the machine's addresses, or the next thing that is due.
-    fn wait(&self, signals: &Signals, sign_of_life: Option<Instant>) {
+    fn wait(&self, signals: &Signals) {
+        let sign_of_life = self.watchdog.as_ref().map(Watchdog::next_due);
         let due = [self.next_retry, self.next_statistics, sign_of_life]
             .into_iter()
             .flatten()
@@ -334,7 +335,7 @@ pub(super) fn tell_failures(changes: &Changes, wanted: &Wanted) {
     }
 }
 
-fn keep_alive(watchdog: Option<&mut Watchdog>) {
+pub(super) fn keep_alive(watchdog: Option<&mut Watchdog>) {
     if let Some(watchdog) = watchdog {
         watchdog.keep_alive(Instant::now());
     }

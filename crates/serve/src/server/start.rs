@@ -26,6 +26,7 @@ use crate::handoff::{HubHandle, PortFactory};
 use crate::listen::{Changes, Inherited, ListenSet, Spread, transports, wanted};
 use crate::load::{Loaded, load};
 use crate::privileges::{Broker, Opener};
+use crate::process::manager::Watchdog;
 use crate::process::{
     PidFile, User, give_up, has_privileges, needed_to_serve, pass_on, raise_limits,
 };
@@ -105,7 +106,7 @@ impl Opened {
             Inherited::from_env(),
         );
         let wanted = wanted(config, &Machine::now());
-        let changes = listen.update(&wanted.addresses, &transports(config));
+        let changes = listen.update(&wanted.addresses, &transports(config), &mut || ());
         listen.tell_uninvited();
         let mut told_missing = Vec::new();
         tell_missing(&wanted, &mut told_missing);
@@ -274,6 +275,7 @@ fn serve(
         next_retry: opened.incomplete.then(Instant::now),
         retry_wait: FIRST_RETRY,
         next_statistics: None,
+        watchdog: Watchdog::from_env(),
     };
     server.schedule_statistics();
     tracing::info!(

@@ -4,8 +4,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sluicegate_bpf::Exit;
-use sluicegate_conf::XdpConfig;
+use sluicegate_conf::{XdpConfig, XdpMode};
 use sluicegate_xsk::nic::{AttachedMode, Nic, NicError};
 use sluicegate_xsk::prog::{AttachMode, AttachedLink, MapError};
 use sluicegate_xsk::{BindError, BusyPoll, Mode, QueueBuilder, QueueError};
@@ -15,10 +14,11 @@ use super::opening::{CHUNK_BYTES, Opening};
 use super::pins::Pins;
 use super::reason::{Failures, Reason, Rung};
 use super::report::Standing;
-use super::stats::{ARRIVED, Tallies, Tally};
+use super::stats::{ARRIVED, COMPLETED, SENT, Tallies, Tally};
 use super::steering::Steering;
-use super::watch::Watch;
+use super::watch::{QueueCounts, QueueWatch};
 use super::worker::{Ended, Identity, WorkerHandle};
+use crate::privileges::protocol::Hook;
 use crate::privileges::{Opener, ProgramError};
 use crate::{Shared, Waker};
 
@@ -48,7 +48,7 @@ pub(super) struct Interface {
     workers: Vec<WorkerHandle>,
     tally: Arc<Tally>,
     queue_tallies: Vec<Arc<Tally>>,
-    watch: Watch,
+    watches: Vec<QueueWatch>,
 }
 
 /// A program on an interface, all queues disabled.
@@ -143,23 +143,19 @@ impl Interface {
             .follow(&self.target, target)
             .map_err(|error| Reason::Query(error.to_string()))?;
         self.target = target.clone();
-        match self.publish() {
-            Some(exits) => self.check_arrivals(&exits),
-            None => Ok(()),
-        }
+        self.publish();
+        self.check_queues()
     }
 
-    /// Whether what is redirected arrives.
-    fn check_arrivals(&mut self, exits: &[u64]) -> Result<(), Reason> {
-        let redirected = exits.get(Exit::Redirected as usize).copied().unwrap_or(0);
-        let queues = self.queue_tallies.iter();
-        let arrived = queues.flat_map(|tally| ARRIVED.map(|range| tally.sum(range)));
-        let lost = self.watch.look(
-            Instant::now(),
-            redirected,
-            arrived.fold(0, u64::wrapping_add),
-        );
-        lost.map_or(Ok(()), |lost| Err(Reason::Mute { lost }))
+    /// Whether each queue gets what is redirected to it, and sends what it is given.
+    fn check_queues(&mut self) -> Result<(), Reason> {
+        let now = Instant::now();
+        let queues = (0..).zip(&self.queue_tallies).zip(&mut self.watches);
+        for ((queue, tally), watch) in queues {
+            let redirected = self.steering.redirected(queue);
+            watch.look(now, counts(redirected, tally))?;
+        }
+        Ok(())
     }
 
     /// Ends one. Clients that wait are answered until `until` at the latest. Returns what had ended a worker
@@ -221,7 +217,7 @@ impl Interface {
             };
             reason.get_or_insert(fault);
         }
-        let _ = self.publish();
+        self.publish();
         self.tally.close();
         drop(self.link.take());
         close(ended);
@@ -242,7 +238,7 @@ impl Interface {
             Some(foothold) => foothold,
             None => match &site.xdp.pinned_maps {
                 Some(directory) => Foothold::share(site.pins, directory, target, mode)?,
-                None => Foothold::gain(site.opener, nic, mode)?,
+                None => Foothold::gain(site, nic, target, mode)?,
             },
         };
         let steering = &foothold.steering;
@@ -269,16 +265,20 @@ impl Interface {
         let tally = site
             .tallies
             .program(&site.shared.registry, &target.link.name);
-        let queue_tallies = (0..opening.served_queues)
+        let queue_tallies: Vec<_> = (0..opening.served_queues)
             .map(|queue| {
                 let name = worker_name(target, queue);
                 site.tallies.queue(&site.shared.registry, &name)
             })
             .collect();
         let (target, opening) = (target.clone(), opening.clone());
+        let now = Instant::now();
+        let watches = (0..).zip(&queue_tallies);
+        let watches =
+            watches.map(|(queue, tally)| QueueWatch::new(now, queue, counts(None, tally)));
         Ok(Self {
+            watches: watches.collect(),
             queue_tallies,
-            watch: Watch::new(Instant::now()),
             target,
             rung,
             opening,
@@ -316,16 +316,27 @@ impl Interface {
         Ok(())
     }
 
-    fn publish(&self) -> Option<Vec<u64>> {
-        let counts = self.steering.exits()?;
-        self.tally.publish(&counts);
-        Some(counts)
+    fn publish(&self) {
+        if let Some(counts) = self.steering.exits() {
+            self.tally.publish(&counts);
+        }
     }
 }
 
 impl Foothold {
-    fn gain(opener: &Opener, nic: &Nic, mode: AttachMode) -> Result<Self, Setback> {
-        let opened = opener.program(nic, mode);
+    fn gain(
+        site: &Site<'_>,
+        nic: &Nic,
+        target: &Target,
+        mode: AttachMode,
+    ) -> Result<Self, Setback> {
+        let hook = match mode {
+            AttachMode::Native => Hook::Native,
+            // Who asks for it by name gets it.
+            AttachMode::Generic if site.xdp.mode == XdpMode::Generic => Hook::Generic,
+            AttachMode::Generic => Hook::Proven,
+        };
+        let opened = site.opener.program(nic, hook, target);
         let (program, link) = opened.map_err(|error| refused(error, nic))?;
         Ok(Self {
             steering: Steering::new(&program)?,
@@ -364,6 +375,17 @@ impl Foothold {
             mode,
             link: None,
         })
+    }
+}
+
+/// What a queue's worker has published last.
+fn counts(redirected: Option<u32>, tally: &Tally) -> QueueCounts {
+    let arrived = ARRIVED.map(|range| tally.sum(range)).into_iter();
+    QueueCounts {
+        redirected,
+        arrived: arrived.fold(0, u64::wrapping_add),
+        sent: tally.sum(SENT),
+        completed: tally.sum(COMPLETED),
     }
 }
 

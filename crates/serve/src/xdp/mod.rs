@@ -45,7 +45,7 @@ use sluicegate_conf::XdpConfig;
 /// An interface that queries may come in by, and what is to be taken there.
 use sluicegate_places::Place as Target;
 
-pub(crate) use forecast::{carries_listen_address, forecast};
+pub(crate) use forecast::{forecast, place_of};
 pub(crate) use gate::Gate;
 pub(crate) use interface::busy_poll;
 pub(crate) use opening::takes_frags;

@@ -78,12 +78,14 @@ pub enum Reason {
         /// What happened.
         what: String,
     },
-    /// The program's redirects lead nowhere.
+    /// The program's redirects to a queue lead nowhere.
     #[error(
-        "its program redirected {lost} packets, and none reached the sockets; it is tried again when something about it \
-         changes"
+        "its program redirected {lost} packets to queue {queue}, and none reached the socket; it is tried again when \
+         something about it changes"
     )]
     Mute {
+        /// The queue.
+        queue: u32,
         /// Packets that were lost until it was noticed.
         lost: u64,
     },
@@ -94,6 +96,17 @@ pub enum Reason {
         bond: String,
         /// The member that is waited for.
         member: String,
+    },
+    /// A queue takes packets to be sent, and sends none.
+    #[error(
+        "queue {queue} was given {stuck} packets to send, and none has left; it is tried again when something about it \
+         changes"
+    )]
+    Stuck {
+        /// The queue.
+        queue: u32,
+        /// Packets that wait.
+        stuck: u64,
     },
     /// The interface could not be asked.
     #[error("{0}")]

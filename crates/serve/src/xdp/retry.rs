@@ -33,7 +33,7 @@ impl Retry {
     pub(super) fn after(before: Option<Self>, reason: &Reason, now: Instant) -> Self {
         let longest = match reason {
             Reason::Rungs(_) | Reason::Queue { .. } => LONGEST,
-            Reason::Mute { .. } => NEVER,
+            Reason::Mute { .. } | Reason::Stuck { .. } => NEVER,
             _ => LONGEST_QUIET,
         };
         Self {
@@ -54,7 +54,7 @@ impl Retry {
         now: Instant,
     ) -> Self {
         let before = before.filter(|_| lived < STEADY);
-        let mute = matches!(reason, Reason::Mute { .. });
+        let mute = matches!(reason, Reason::Mute { .. } | Reason::Stuck { .. });
         Self {
             at_once: before.is_none() && !mute,
             ..Self::after(before, reason, now)
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn interface_that_swallows_packets_waits_for_news() {
         let now = Instant::now();
-        let retry = Retry::after_end(None, &Reason::Mute { lost: 9 }, STEADY, now);
+        let retry = Retry::after_end(None, &Reason::Mute { queue: 0, lost: 9 }, STEADY, now);
         assert!(retry.due(false) > now + Duration::from_hours(24));
         assert_eq!(retry.due(true), now + SETTLE);
     }

@@ -137,6 +137,10 @@ impl Tallies {
 
 /// What came to a queue's socket, taken or not: the packets, and those that the kernel dropped there.
 pub(super) const ARRIVED: [std::ops::Range<usize>; 2] = [0..1, 3..6];
+/// What was handed to the kernel to be sent.
+pub(super) const SENT: std::ops::Range<usize> = 9..10;
+/// What it has done with.
+pub(super) const COMPLETED: std::ops::Range<usize> = 11..12;
 
 const QUEUE_LABELS: [&str; 23] = [
     "rx.packets",
@@ -243,6 +247,8 @@ mod tests {
             .collect();
         let drops = ["rx.drop.fill-empty", "rx.drop.ring-full", "rx.drop.other"];
         assert_eq!(labels, [&["rx.packets"][..], &drops].concat());
+        assert_eq!(QUEUE_LABELS[SENT], ["tx.packets"]);
+        assert_eq!(QUEUE_LABELS[COMPLETED], ["tx.completed"]);
         let tally = Tally::new(vec!["a", "b", "c"]);
         tally.publish(&[3, 4, 5]);
         tally.close();

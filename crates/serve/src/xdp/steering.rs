@@ -1,6 +1,6 @@
 use std::net::Ipv4Addr;
 
-use sluicegate_bpf::{self as bpf, Exit};
+use sluicegate_bpf::{self as bpf, Exit, QueueEntry};
 use sluicegate_xsk::prog::{Map, MapError, Program, SharedMaps, XskMap};
 
 use super::Target;
@@ -24,8 +24,6 @@ struct Own {
 const ONLY: [u8; 4] = 0u32.to_ne_bytes();
 /// Values of the sets: what counts is the key.
 const PRESENT: [u8; 4] = 1u32.to_ne_bytes();
-const OFF: [u8; 4] = 0u32.to_ne_bytes();
-const ON: [u8; 4] = 1u32.to_ne_bytes();
 
 impl Steering {
     /// Takes a loaded program; it passes everything until [`open`](Self::open).
@@ -58,7 +56,7 @@ impl Steering {
         };
         // A server that was killed leaves its queues on, maybe more than we'll have: off before anything is taken away.
         for queue in 0..steering.queues.max_entries() {
-            steering.queues.set(&queue.to_ne_bytes(), &OFF)?;
+            steering.switch(queue, false)?;
         }
         for key in steering.listen.keys()? {
             steering.listen.remove(&key)?;
@@ -91,15 +89,29 @@ impl Steering {
             };
             own.link.set(&ONLY, &link.to_bytes())?;
         }
-        (0..queues).try_for_each(|queue| self.queues.set(&queue.to_ne_bytes(), &ON))
+        (0..queues).try_for_each(|queue| self.switch(queue, true))
     }
 
     /// Disables the queues: from here on all packets go to the kernel.
     pub(super) fn disable(&self, queues: u32) {
         for queue in 0..queues {
             // It can't fail: the map is an array. If it did, packets would reach sockets that are still read.
-            let _ = self.queues.set(&queue.to_ne_bytes(), &OFF);
+            let _ = self.switch(queue, false);
         }
+    }
+
+    fn switch(&self, queue: u32, on: bool) -> Result<(), MapError> {
+        let value = QueueEntry::switched(on);
+        // Maps for programs of somebody else's hold less than our own.
+        let value = &value[..self.queues.value_bytes().min(value.len())];
+        self.queues.set(&queue.to_ne_bytes(), value)
+    }
+
+    /// Packets that our own program has redirected to a queue since it was switched on; wraps.
+    pub(super) fn redirected(&self, queue: u32) -> Option<u32> {
+        self.own.as_ref()?;
+        let value = self.queues.get(&queue.to_ne_bytes()).ok()??;
+        QueueEntry::read(&value).map(|entry| entry.redirected)
     }
 
     /// Goes over from what was wanted to what is.

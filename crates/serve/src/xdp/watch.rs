@@ -1,17 +1,75 @@
 use std::time::{Duration, Instant};
 
-/// Looks whether what the program redirects arrives at the sockets.
+use super::Reason;
+
+/// Looks whether what the program redirects to a queue arrives at its socket, and whether what is sent there leaves.
 ///
 /// Once the look-up in the XSKMAP has found a socket, a redirect that fails is a drop, and neither bind nor statistics
 /// tell: a bond's own queues, for one, take a socket and give it nothing. An interface that swallows queries so is worse
-/// than one without a fast path.
+/// than one without a fast path. Nor does anything tell of a driver that takes packets to be sent and never sends one.
 #[derive(Debug)]
-pub(super) struct Watch {
-    since: Instant,
-    /// When one arrived last.
+pub(super) struct QueueWatch {
+    queue: u32,
     redirected: u64,
-    arrived: u64,
-    /// Whether enough had been redirected by the end of the period before, without any arriving since.
+    /// As it was counted last; wraps.
+    counted: u32,
+    received: Watch,
+    sent: Watch,
+}
+
+/// What is known of a queue at one moment; all of these only grow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QueueCounts {
+    /// Packets redirected to it, wrapping; `None` if the program doesn't count them.
+    pub(super) redirected: Option<u32>,
+    /// Packets that came to the socket or were dropped by it.
+    pub(super) arrived: u64,
+    /// Packets handed to the kernel to be sent.
+    pub(super) sent: u64,
+    /// Those of them that it has done with.
+    pub(super) completed: u64,
+}
+
+impl QueueWatch {
+    /// Of a queue that is enabled now, with these counts from before.
+    pub(super) const fn new(now: Instant, queue: u32, before: QueueCounts) -> Self {
+        Self {
+            queue,
+            redirected: 0,
+            counted: 0,
+            received: Watch::new(now, 0, before.arrived),
+            sent: Watch::new(now, before.sent, before.completed),
+        }
+    }
+
+    /// Takes the present counts.
+    ///
+    /// # Errors
+    /// The queue is dead; the interface is to be given up.
+    pub(super) fn look(&mut self, now: Instant, counts: QueueCounts) -> Result<(), Reason> {
+        let queue = self.queue;
+        if let Some(redirected) = counts.redirected {
+            self.redirected += u64::from(redirected.wrapping_sub(self.counted));
+            self.counted = redirected;
+            if let Some(lost) = self.received.look(now, self.redirected, counts.arrived) {
+                return Err(Reason::Mute { queue, lost });
+            }
+        }
+        match self.sent.look(now, counts.sent, counts.completed) {
+            Some(stuck) => Err(Reason::Stuck { queue, stuck }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Looks whether what goes in comes out.
+#[derive(Debug)]
+struct Watch {
+    since: Instant,
+    /// When one came out last.
+    went_in: u64,
+    came_out: u64,
+    /// Whether enough had gone in by the end of the period before, without any coming out since.
     mute: bool,
 }
 
@@ -22,28 +80,27 @@ const PERIOD: Duration = Duration::from_secs(5);
 const ENOUGH: u64 = 8;
 
 impl Watch {
-    /// Nothing has been redirected yet.
-    pub(super) const fn new(now: Instant) -> Self {
+    const fn new(now: Instant, went_in: u64, came_out: u64) -> Self {
         Self {
             since: now,
-            redirected: 0,
-            arrived: 0,
+            went_in,
+            came_out,
             mute: false,
         }
     }
 
-    /// Takes the present sums: packets redirected by the program, packets that came to the sockets or were dropped by
-    /// them. How many were lost, if enough have been redirected since one arrived and for one period more none has.
-    pub(super) fn look(&mut self, now: Instant, redirected: u64, arrived: u64) -> Option<u64> {
-        if arrived != self.arrived {
-            (self.arrived, self.mute) = (arrived, false);
-            (self.since, self.redirected) = (now, redirected);
+    /// Takes the present sums. How many were lost, if enough have gone in since one came out and for one period more
+    /// none has.
+    fn look(&mut self, now: Instant, went_in: u64, came_out: u64) -> Option<u64> {
+        if came_out != self.came_out {
+            (self.came_out, self.mute) = (came_out, false);
+            (self.since, self.went_in) = (now, went_in);
             return None;
         }
         if now.duration_since(self.since) < PERIOD {
             return None;
         }
-        let lost = redirected.saturating_sub(self.redirected);
+        let lost = went_in.saturating_sub(self.went_in);
         if self.mute {
             return Some(lost);
         }
@@ -56,10 +113,83 @@ impl Watch {
 mod tests {
     use super::*;
 
+    /// What becomes of a queue with these counts, one look a second.
+    fn verdict(counts: impl Fn(u64) -> QueueCounts) -> Result<(), Reason> {
+        let start = Instant::now();
+        let mut watch = QueueWatch::new(start, 3, counts(0));
+        (1..60).try_for_each(|second| {
+            let now = start + Duration::from_secs(second);
+            watch.look(now, counts(second))
+        })
+    }
+
+    #[test]
+    fn a_queue_that_works_or_has_nothing_to_do_is_left_alone() {
+        let counts = |n: u64| QueueCounts {
+            redirected: Some((n as u32 * 100).wrapping_add(u32::MAX - 2000)),
+            arrived: 7 + n * 100,
+            sent: 5 + n * 90,
+            completed: 5 + n * 90,
+        };
+        let new = |n| QueueCounts {
+            redirected: Some(n as u32 * 100),
+            ..counts(n)
+        };
+        assert_eq!(verdict(new), Ok(()));
+        assert_eq!(verdict(|_| new(0)), Ok(()), "idle");
+        // Drivers that tell of what was sent when more is.
+        let lazy = |n: u64| QueueCounts {
+            completed: 5 + (n * 90).saturating_sub(30),
+            ..new(n)
+        };
+        assert_eq!(verdict(lazy), Ok(()));
+        let then_idle = |n: u64| lazy(n.min(10));
+        assert_eq!(verdict(then_idle), Ok(()));
+    }
+
+    #[test]
+    fn a_queue_that_receives_nothing_is_named() {
+        let deaf = |n: u64| QueueCounts {
+            redirected: Some(n as u32 * 10),
+            arrived: 40,
+            sent: 0,
+            completed: 0,
+        };
+        assert_eq!(
+            verdict(deaf),
+            Err(Reason::Mute {
+                queue: 3,
+                lost: 100
+            })
+        );
+        // A program of somebody else's doesn't tell.
+        let unknown = |n| QueueCounts {
+            redirected: None,
+            ..deaf(n)
+        };
+        assert_eq!(verdict(unknown), Ok(()));
+    }
+
+    #[test]
+    fn a_queue_that_sends_nothing_is_named() {
+        let stuck = |n: u64| QueueCounts {
+            redirected: Some(n as u32 * 10),
+            arrived: n * 10,
+            // The ring is full by then.
+            sent: 100 + (n * 10).min(64),
+            completed: 100,
+        };
+        let named = Reason::Stuck {
+            queue: 3,
+            stuck: 64,
+        };
+        assert_eq!(verdict(stuck), Err(named));
+    }
+
     /// One look a second.
     fn outcome(counts: impl IntoIterator<Item = (u64, u64)>) -> Option<u64> {
         let start = Instant::now();
-        let mut watch = Watch::new(start);
+        let mut watch = Watch::new(start, 0, 0);
         let mut looks = counts.into_iter().zip(1..);
         looks.find_map(|((redirected, arrived), second)| {
             watch.look(start + Duration::from_secs(second), redirected, arrived)

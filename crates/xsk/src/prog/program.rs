@@ -152,6 +152,24 @@ impl Program {
         })
     }
 
+    /// Has `frame` received on an interface and its queue: this program decides on it as if it were attached there and the
+    /// frame had come from outside, and what it decides is carried out. With `XDP_PASS` the frame goes through the whole
+    /// receive path, a program in the interface's generic hook included. Linux 5.18 and later.
+    ///
+    /// The kernel doesn't keep the queue in a frame that is passed: behind this program it looks as if from the first one.
+    ///
+    /// # Errors
+    /// [`TestError`].
+    pub fn inject(&self, frame: &[u8], (ifindex, queue): (u32, u32)) -> Result<(), TestError> {
+        let context = TestContext {
+            data_end: frame.len() as u32,
+            ingress_ifindex: ifindex,
+            rx_queue_index: queue,
+            ..TestContext::default()
+        };
+        sys::inject(self.as_fd(), frame, context).map_err(|errno| TestError { errno })
+    }
+
     fn map_fd(&self, name: &str) -> Result<BorrowedFd<'_>, MapError> {
         let map = self.maps.get(name).ok_or_else(|| MapError::NoMap {
             name: name.to_owned(),

@@ -186,6 +186,39 @@ pub(crate) struct TestContext {
     pub(crate) egress_ifindex: u32,
 }
 
+/// `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18): what the program decides is carried out.
+const LIVE_FRAMES: u32 = 1 << 1;
+
+/// Has one frame received on an interface, as if it had come from there and the program, run on it, had decided on it.
+pub(crate) fn inject(
+    program: BorrowedFd<'_>,
+    frame: &[u8],
+    context: TestContext,
+) -> Result<(), Errno> {
+    let mut attr = TestRunAttr {
+        prog_fd: raw(program),
+        data_size_in: frame.len() as u32,
+        data_in: frame.as_ptr() as u64,
+        ctx_size_in: size_of::<TestContext>() as u32,
+        ctx_in: std::ptr::from_ref(&context) as u64,
+        repeat: 1,
+        flags: LIVE_FRAMES,
+        ..TestRunAttr::default()
+    };
+    let attr_pointer = &raw mut attr;
+    // SAFETY: the structure is PROG_TEST_RUN's and valid for writes; frame and context live through the call, with
+    // their own lengths, and the kernel only reads them; without room for an output there is none.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            TEST_RUN,
+            attr_pointer,
+            size_of::<TestRunAttr>(),
+        )
+    };
+    Errno::check(result).map(drop)
+}
+
 /// What a test run gave.
 #[derive(Debug)]
 pub(crate) struct TestRun {

@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod handle;
+mod ready;
 mod receive;
 mod respond;
 mod send;

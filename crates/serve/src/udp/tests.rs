@@ -1,11 +1,13 @@
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
 use sluicegate_telemetry::{Counter, Snapshot};
 
+use super::ready::POLLED;
 use super::worker::UdpWorker;
 use super::{Command, Endpoint, WorkerHandle};
 use crate::listen::open_udp;
@@ -75,6 +77,50 @@ fn answers_over_both_families() {
         );
         assert_eq!(fixture.end().value(Counter::Received), 2);
     }
+}
+
+#[test]
+fn more_addresses_than_are_polled_are_all_served_and_all_closed() {
+    let (shared, end) = shared();
+    let _engine = FakeEngine::start(end);
+    let worker = WorkerHandle::start(&shared, 0, 1232).unwrap();
+    let port = free(Ipv4Addr::UNSPECIFIED.into()).port();
+    let addresses: Vec<_> = (1..=3 * POLLED as u8)
+        .map(|last| SocketAddr::new([127, 0, 3, last].into(), port))
+        .collect();
+    for address in &addresses {
+        let socket = open_udp(*address, 1).unwrap().remove(0);
+        worker.send(Command::Open(Endpoint::new(*address, socket)));
+    }
+    for (id, address) in addresses.iter().enumerate() {
+        let name = if id % 2 == 0 {
+            "hit.example"
+        } else {
+            "miss.example"
+        };
+        let rcode = 2 * (id as u8 % 2);
+        let id = id as u16;
+        assert_eq!(Fixture::ask(*address, &query(id, name)), (id, rcode));
+    }
+    let (kept, closed) = addresses.split_first().unwrap();
+    for address in closed {
+        worker.send(Command::Close(*address));
+    }
+    // They are closed in turn, and then nobody has their port.
+    let client = udp_client(*closed.last().unwrap());
+    // What comes to a socket while it is being closed is lost: ask again soon.
+    client
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    let is_refused = |error: std::io::Error| error.kind() == ErrorKind::ConnectionRefused;
+    let mut buf = [0; 4096];
+    while !(client.send(&query(1, "hit.example"))).is_err_and(is_refused)
+        && !client.recv(&mut buf).is_err_and(is_refused)
+    {}
+    assert_eq!(Fixture::ask(*kept, &query(1, "hit.example")), (1, 0));
+    shared.start_draining();
+    worker.wake();
+    assert!(worker.join());
 }
 
 #[test]

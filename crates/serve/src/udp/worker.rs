@@ -1,14 +1,14 @@
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver as Commands;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use sluicegate_telemetry::Counters;
 
+use super::ready::{MARKS, Mark, Readiness};
 use super::receive::{BATCH, Buffers, Receiver};
 use super::send::Sender;
 use super::{Command, Endpoint, LocalAddress};
@@ -21,19 +21,13 @@ const ROUNDS: usize = 4;
 /// Batches taken from a socket that is about to be closed: more than its receive buffer holds.
 const LAST_ROUNDS: usize = 512;
 
-/// Sockets reported by one wait.
-const EVENTS: usize = 16;
-
-/// The epoll mark of the waker; sockets are marked with their slots.
-const WAKER: u64 = u64::MAX;
-
 /// One UDP worker: its sockets, its buffers, its waiting clients. Lives in its thread.
 pub(super) struct UdpWorker {
     pub(super) shared: Arc<Shared>,
     pub(super) counters: Arc<Counters>,
     pub(super) port: HandoffPort,
     commands: Commands<Command>,
-    epoll: Epoll,
+    readiness: Readiness,
     sockets: Vec<Option<Listening>>,
     pub(super) io: Io,
     pub(super) waiting: Pending<Waiting>,
@@ -76,8 +70,7 @@ impl UdpWorker {
         commands: Commands<Command>,
         slot_bytes: usize,
     ) -> std::io::Result<Self> {
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(&port, EpollEvent::new(EpollFlags::EPOLLIN, WAKER))?;
+        let readiness = Readiness::new(&port)?;
         let io = Io {
             buffers: Buffers::new(slot_bytes),
             outlook: Outlook::new(),
@@ -89,7 +82,7 @@ impl UdpWorker {
             counters,
             port,
             commands,
-            epoll,
+            readiness,
             sockets: Vec::new(),
             io,
             waiting: Pending::new(PENDING_PER_WORKER),
@@ -99,20 +92,20 @@ impl UdpWorker {
 
     /// Works until the server drains and nobody waits any more.
     pub(super) fn run(mut self) {
-        let mut events = [EpollEvent::empty(); EVENTS];
+        let mut marks = [Mark::Waker; MARKS];
         while !self.is_done() {
-            let count = match self.epoll.wait(&mut events, self.timeout()) {
+            let count = match self.wait(&mut marks) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => 0,
                 Err(error) => {
-                    tracing::error!("UDP worker: epoll_wait: {error}");
+                    tracing::error!("UDP worker: waiting for queries: {error}");
                     return;
                 }
             };
-            for event in &events[..count] {
-                match event.data() {
-                    WAKER => self.woken(),
-                    slot => self.serve(slot as usize, ROUNDS),
+            for mark in &marks[..count] {
+                match *mark {
+                    Mark::Waker => self.woken(),
+                    Mark::Socket(slot) => self.serve(slot, ROUNDS),
                 }
             }
             self.expire();
@@ -127,19 +120,17 @@ impl UdpWorker {
             .is_some_and(|until| self.waiting.is_empty() || Instant::now() >= until)
     }
 
+    fn wait(&self, marks: &mut [Mark; MARKS]) -> nix::Result<usize> {
+        let sockets = each(&self.sockets);
+        self.readiness
+            .wait(self.port.as_fd(), sockets, self.time_left(), marks)
+    }
+
     /// Until the oldest client's patience or the drain ends; for ever when nobody waits.
-    fn timeout(&self) -> EpollTimeout {
-        let deadline = match (self.waiting.next_deadline(), self.drain_until) {
-            (Some(a), Some(b)) => a.min(b),
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => return EpollTimeout::NONE,
-        };
-        // Rounded up: a wait that ends a little early would be followed by a spin.
-        let millis = deadline
-            .saturating_duration_since(Instant::now())
-            .as_millis()
-            + 1;
-        EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX)
+    fn time_left(&self) -> Option<Duration> {
+        let deadlines = [self.waiting.next_deadline(), self.drain_until];
+        let first = deadlines.into_iter().flatten().min()?;
+        Some(first.saturating_duration_since(Instant::now()))
     }
 
     fn woken(&mut self) {
@@ -164,10 +155,8 @@ impl UdpWorker {
             .iter()
             .position(Option::is_none)
             .unwrap_or(self.sockets.len());
-        if let Err(error) = self
-            .epoll
-            .add(&endpoint, EpollEvent::new(EpollFlags::EPOLLIN, slot as u64))
-        {
+        let new = (slot, endpoint.as_fd());
+        if let Err(error) = self.readiness.add(each(&self.sockets), new) {
             tracing::error!(
                 "UDP {}: epoll_ctl: {error}; this address is not served",
                 endpoint.address()
@@ -196,7 +185,7 @@ impl UdpWorker {
         while let Some(slot) = self.sockets.iter().position(matches) {
             self.serve(slot, LAST_ROUNDS);
             if let Some(listening) = self.sockets[slot].take() {
-                let _ = self.epoll.delete(listening.endpoint.as_fd());
+                self.readiness.remove(listening.endpoint.as_fd());
             }
         }
     }
@@ -234,4 +223,10 @@ impl UdpWorker {
             }
         }
     }
+}
+
+/// The sockets with their slots.
+fn each(sockets: &[Option<Listening>]) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> + Clone {
+    let slots = sockets.iter().enumerate();
+    slots.filter_map(|(slot, socket)| Some((slot, socket.as_ref()?.endpoint.as_fd())))
 }

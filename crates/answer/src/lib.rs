@@ -6,7 +6,7 @@
 //!
 //! | what | type | made |
 //! |---|---|---|
-//! | who may ask, what is local, what the limits are | [`Policy`] | by each (re)load, from [`sluicegate_conf::Config`] |
+//! | who may ask and how often, what is local, what the limits are | [`Policy`] | by each (re)load, from [`sluicegate_conf::Config`] |
 //! | what was found before | [`Cache`] | once |
 //! | both | [`Brain`] | once |
 //! | whole replies, by their queries' octets | [`Packets`] | once for each worker |
@@ -38,6 +38,8 @@ mod policy;
 #[cfg(not(loom))]
 mod prefetch;
 #[cfg(not(loom))]
+mod ratelimit;
+#[cfg(not(loom))]
 mod refresh;
 #[cfg(not(loom))]
 mod request;
@@ -59,6 +61,7 @@ mod exports {
         answer_prepared, fail, fetch, finish, gather, has_expired, prepare,
     };
     pub use crate::policy::{Brain, Policy, PolicyError};
+    pub use crate::ratelimit::{Exceeded, RateLimit};
     pub use crate::refresh::Refresh;
     pub use crate::request::{Now, Question, Request, Transport, Verdict};
     pub use crate::resolution::{Findings, Resolution, Security};

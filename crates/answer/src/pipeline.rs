@@ -12,6 +12,7 @@ use crate::exchange::{Decision, Exchange, Found, has_room};
 use crate::failure::Unresolved;
 use crate::local::LocalPlace;
 use crate::packets::{Grounds, Packets, Repeated, Ticket};
+use crate::ratelimit::exceeds;
 use crate::resolution::Told;
 use crate::stale::{Asked, Remains};
 use crate::{Now, Policy, Question, Refresh, Request, Resolution, Verdict};
@@ -75,6 +76,11 @@ impl Prepared {
     pub fn asks_keepalive(&self) -> bool {
         let query = self.query().ok();
         query.is_some_and(|query| query.edns.is_some_and(|edns| edns.keepalive))
+    }
+
+    /// Whether it is anything that is answered at all.
+    pub(crate) fn wants_reply(&self) -> bool {
+        !matches!(self.error, Some(QueryError::Short | QueryError::Response))
     }
 
     #[inline]
@@ -149,26 +155,50 @@ pub fn answer_prepared(
     buf: &mut [u8],
     query_len: usize,
 ) -> Verdict {
+    if exceeds(context, request, Some(prepared)) {
+        return Verdict::Drop(DropReason::IpRatelimit);
+    }
     match decide(context, prepared, request, buf, query_len) {
         Decision::Reply(len) => Verdict::Reply(len),
         Decision::Drop(reason) => Verdict::Drop(reason),
-        Decision::Resolve { alias, stale } => {
-            // What is asked is in the prepared message, which was good to come here.
-            let Ok(query) = prepared.query() else {
-                return Verdict::Drop(DropReason::Malformed);
-            };
-            let name = alias
-                .and_then(|alias| alias.target(&query.name))
-                .unwrap_or(query.name);
-            Verdict::Miss(Question {
-                name,
-                qtype: query.qtype,
-                qclass: query.qclass,
-                cd: query.cd,
-                stale,
-            })
-        }
+        Decision::Resolve { alias, stale } => miss(prepared, alias, stale),
     }
+}
+
+/// As [`answer_prepared`], of a query that was counted before and for which [`plain_hit`] has no answer, or need not.
+#[inline(never)]
+fn answer_counted(
+    context: &Context<'_>,
+    prepared: &Prepared,
+    request: &Request,
+    buf: &mut [u8],
+    query_len: usize,
+) -> Verdict {
+    let exchange = Exchange::new(context, request);
+    match decide_at_length(&exchange, prepared, buf, query_len) {
+        Decision::Reply(len) => Verdict::Reply(len),
+        Decision::Drop(reason) => Verdict::Drop(reason),
+        Decision::Resolve { alias, stale } => miss(prepared, alias, stale),
+    }
+}
+
+/// What is to be asked of the engine.
+#[inline(never)]
+fn miss(prepared: &Prepared, alias: Option<Alias<'_>>, stale: bool) -> Verdict {
+    // What is asked is in the prepared message, which was good to come here.
+    let Ok(query) = prepared.query() else {
+        return Verdict::Drop(DropReason::Malformed);
+    };
+    let name = alias
+        .and_then(|alias| alias.target(&query.name))
+        .unwrap_or(query.name);
+    Verdict::Miss(Question {
+        name,
+        qtype: query.qtype,
+        qclass: query.qclass,
+        cd: query.cd,
+        stale,
+    })
 }
 
 /// As [`answer`], of a query whose reply was [known](Packets) when it was looked at.
@@ -180,10 +210,27 @@ pub fn answer_known(
     buf: &mut [u8],
     query_len: usize,
 ) -> Verdict {
+    if exceeds(context, request, None) {
+        return Verdict::Drop(DropReason::IpRatelimit);
+    }
     match packets.reply(ticket, context, request, buf) {
         Some(len) => Verdict::Reply(len),
-        None => answer(context, request, buf, query_len),
+        None => answer_anew(context, request, buf, query_len),
     }
+}
+
+/// As [`answer`], of a query that was counted.
+#[inline]
+fn answer_anew(
+    context: &Context<'_>,
+    request: &Request,
+    buf: &mut [u8],
+    query_len: usize,
+) -> Verdict {
+    let query_len = query_len.min(buf.len());
+    let mut prepared = Prepared::empty();
+    prepared.read(context, &buf[..query_len]);
+    answer_counted(context, &prepared, request, buf, query_len)
 }
 
 /// As [`answer_prepared`], of a query that was seen before: its reply is [learnt](Packets) if it can be.
@@ -196,10 +243,13 @@ pub fn answer_and_learn(
     query_len: usize,
 ) -> Verdict {
     let prepared = repeated.prepared;
+    if exceeds(context, request, Some(prepared)) {
+        return Verdict::Drop(DropReason::IpRatelimit);
+    }
     let exchange = Exchange::new(context, request);
     match plain_hit_learnt(&exchange, repeated, request, buf) {
         Some(len) => Verdict::Reply(len),
-        None => answer_prepared(context, prepared, request, buf, query_len),
+        None => answer_counted(context, prepared, request, buf, query_len),
     }
 }
 

@@ -6,7 +6,7 @@ use sluicegate_conf::{Config, Span};
 use crate::cache::Cache;
 use crate::chaos::Chaos;
 use crate::local::{LocalError, LocalZones};
-use crate::{Acl, Limits};
+use crate::{Acl, Limits, RateLimit};
 
 /// Everything that decides an answer but the cache: immutable, made from one configuration.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Policy {
     pub(crate) local: LocalZones,
     pub(crate) chaos: Chaos,
     pub(crate) limits: Limits,
+    /// `None`: clients may ask as often as they like.
+    pub(crate) rate_limit: Option<RateLimit>,
     /// Which of all policies of this process it is.
     pub(crate) generation: u64,
 }
@@ -54,8 +56,22 @@ impl Policy {
             local,
             chaos: Chaos::new(&config.chaos),
             limits: Limits::new(config),
+            rate_limit: RateLimit::new(config.rate_limit),
             generation: GENERATIONS.fetch_add(1, Relaxed),
         })
+    }
+
+    /// Takes over what a former policy has counted of its clients, unless the size of the table has changed. To be
+    /// called before this one is put in its place.
+    pub fn succeed(&mut self, former: &Self) {
+        if let (Some(ours), Some(theirs)) = (&mut self.rate_limit, &former.rate_limit) {
+            ours.succeed(theirs);
+        }
+    }
+
+    /// How often a client may ask; `None`: as it likes.
+    pub fn rate_limit(&self) -> Option<&RateLimit> {
+        self.rate_limit.as_ref()
     }
 
     /// The limits that this policy sets to messages and to what is stored.

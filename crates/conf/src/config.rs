@@ -44,6 +44,8 @@ pub struct Config {
     pub chaos: ChaosConfig,
     /// TCP service.
     pub tcp: TcpConfig,
+    /// How often a client may ask.
+    pub rate_limit: RateLimitConfig,
     /// `num-threads`; `None` when the file does not say (then one for each core).
     pub num_threads: Option<u16>,
     /// `username`; `None` or empty: stay who we are.
@@ -221,6 +223,20 @@ pub struct TcpConfig {
     pub connections_per_thread: u32,
     /// `tcp-idle-timeout` in milliseconds; default 30000.
     pub idle_timeout_ms: u32,
+}
+
+/// The `ip-ratelimit` options: how often a client may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimitConfig {
+    /// `ip-ratelimit`: queries per second of one address; 0, the default: no limit.
+    pub queries_per_sec: u32,
+    /// `ip-ratelimit-size` in bytes: bounds the table in which clients are counted; default 4 MiB.
+    pub size_bytes: u64,
+    /// `ip-ratelimit-factor`: beyond the limit, one query in so many is answered; 0: none; default 10.
+    pub factor: u32,
+    /// `ip-ratelimit-backoff`: whether a client that exceeds the limit waits until it has asked less for two seconds;
+    /// default no.
+    pub backoff: bool,
 }
 
 /// Logging.

@@ -2,7 +2,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{
     CacheConfig, ChaosConfig, Config, ControlConfig, EngineConfig, ExpiredConfig, Listen,
-    LogConfig, MessageConfig, TcpConfig, XdpConfig, XdpEnable, XdpMode, XdpRouteCheck,
+    LogConfig, MessageConfig, RateLimitConfig, TcpConfig, XdpConfig, XdpEnable, XdpMode,
+    XdpRouteCheck,
 };
 use crate::{At, Span};
 
@@ -56,6 +57,12 @@ impl Default for Config {
             username: None,
             directory: None,
             pidfile: None,
+            rate_limit: RateLimitConfig {
+                queries_per_sec: 0,
+                size_bytes: 4 << 20,
+                factor: 10,
+                backoff: false,
+            },
             log: LogConfig {
                 verbosity: 1,
                 logfile: None,

@@ -107,6 +107,7 @@ fn cache_lines(out: &mut String, cache: &CacheStats) {
 fn unbound_lines(out: &mut String, prefix: &str, snapshot: &Snapshot) {
     let rows = [
         ("num.queries", Counter::Received),
+        ("num.queries_ip_ratelimited", Counter::DropIpRatelimit),
         ("num.cachehits", Counter::CacheHits),
         ("num.cachemiss", Counter::CacheMisses),
         ("num.recursivereplies", Counter::Resolved),

@@ -54,6 +54,8 @@ counters! {
     DropResponse => "drop.response",
     /// Dropped: access control says `deny`.
     DropDenied => "drop.denied",
+    /// Dropped: the client asks more often than `ip-ratelimit` says.
+    DropIpRatelimit => "drop.ip-ratelimit",
     /// Dropped: a local zone says `deny`.
     DropLocalDeny => "drop.local-deny",
     /// Dropped: headers that disagree (lengths, versions) or a source no reply can be sent to.
@@ -81,6 +83,8 @@ pub enum DropReason {
     Response,
     /// Access control says `deny`.
     Denied,
+    /// The client asks more often than `ip-ratelimit` says.
+    IpRatelimit,
     /// A local zone says `deny`.
     LocalDeny,
     /// Headers that disagree, or a source no reply can be sent to.
@@ -106,6 +110,7 @@ impl DropReason {
             Self::Short => Counter::DropShort,
             Self::Response => Counter::DropResponse,
             Self::Denied => Counter::DropDenied,
+            Self::IpRatelimit => Counter::DropIpRatelimit,
             Self::LocalDeny => Counter::DropLocalDeny,
             Self::Malformed => Counter::DropMalformed,
             Self::Checksum => Counter::DropChecksum,

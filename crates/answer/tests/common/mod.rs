@@ -79,7 +79,9 @@ impl Server {
     }
 
     pub fn reload(&mut self, lines: &str) {
-        self.brain.policy.store(policy(lines).into());
+        let mut policy = policy(lines);
+        policy.succeed(&self.brain.policy.load());
+        self.brain.policy.store(policy.into());
     }
 
     pub fn advance(&mut self, secs: u32) {

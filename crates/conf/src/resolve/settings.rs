@@ -1,6 +1,6 @@
 use super::places::Places;
 use super::{Resolver, access};
-use crate::config::{ExpiredConfig, XdpEnable, XdpMode, XdpRouteCheck};
+use crate::config::{ExpiredConfig, RateLimitConfig, XdpEnable, XdpMode, XdpRouteCheck};
 use crate::table::{Clause, Status};
 use crate::tree::OptionNode;
 use crate::value::{bytes, is_address, number, yes_no};
@@ -118,7 +118,22 @@ fn answers(name: &str, text: &str, config: &mut Config) -> bool {
             &mut tcp.connections_per_thread,
         ),
         "tcp-idle-timeout" => set_number(text, 1..=120_000, &mut tcp.idle_timeout_ms),
-        _ => return expired(name, text, &mut cache.expired),
+        _ => {
+            return rate_limit(name, text, &mut config.rate_limit)
+                || expired(name, text, &mut config.cache.expired);
+        }
+    }
+    true
+}
+
+fn rate_limit(name: &str, text: &str, limit: &mut RateLimitConfig) -> bool {
+    let number = 0..=i64::from(i32::MAX);
+    match name {
+        "ip-ratelimit" => set_number(text, number, &mut limit.queries_per_sec),
+        "ip-ratelimit-size" => limit.size_bytes = bytes(text).unwrap_or(limit.size_bytes),
+        "ip-ratelimit-factor" => set_number(text, number, &mut limit.factor),
+        "ip-ratelimit-backoff" => set_bool(text, &mut limit.backoff),
+        _ => return false,
     }
     true
 }

@@ -61,7 +61,6 @@ const LOCAL: &str = "tags are not built yet: the answer is the same for all clie
 const OWN_CACHE: &str = "the answer cache takes no locks and has no slabs";
 const QUERY_LOG: &str = "there is no query log yet";
 const QUIC: &str = "DNS over QUIC is not served yet";
-const RATE: &str = "clients are not limited by rate yet";
 const RESPONSE_IP: &str = "answers are not changed by the addresses in them";
 const SOCKETS: &str = "the kernel's default stays";
 const VIEWS: &str = "views are not built yet: all clients see the server's own local zones";
@@ -181,12 +180,17 @@ pub(super) const ROWS: &[Keyword] = &[
     )
     .since(17, 0),
     later("interface-view", &[Interface, Text], ("", ""), VIEWS).since(17, 0),
-    later("ip-ratelimit", &[Number], ("0", "0"), RATE),
-    later("ip-ratelimit-cookie", &[Number], ("0", "0"), RATE).since(18, 0),
-    later("ip-ratelimit-size", &[Bytes], ("4m", ""), RATE),
-    inert("ip-ratelimit-slabs", &[PowerOfTwo], "4", OWN_CACHE),
-    later("ip-ratelimit-factor", &[Number], ("10", ""), RATE),
-    later("ip-ratelimit-backoff", &[Bool], ("no", "no"), RATE),
+    honoured("ip-ratelimit", &[Number], "0"),
+    later("ip-ratelimit-cookie", &[Number], ("0", "0"), XOT_COOKIE).since(18, 0),
+    honoured("ip-ratelimit-size", &[Bytes], "4m"),
+    inert(
+        "ip-ratelimit-slabs",
+        &[PowerOfTwo],
+        "4",
+        "the table of clients takes no locks and has no slabs",
+    ),
+    honoured("ip-ratelimit-factor", &[Number], "10"),
+    honoured("ip-ratelimit-backoff", &[Bool], "no"),
     later("discard-timeout", &[Number], ("1900", ""), WAITING).since(20, 0),
     later("wait-limit", &[Number], ("1000", ""), WAITING).since(20, 0),
     later("wait-limit-cookie", &[Number], ("10000", ""), WAITING).since(20, 0),

@@ -1,5 +1,5 @@
-use sluicegate_answer::Packets;
-use sluicegate_conf::Config;
+use sluicegate_answer::{Exceeded, Packets, Policy};
+use sluicegate_conf::{Config, RateLimitConfig};
 use sluicegate_engine::Summary;
 
 use crate::listen::{ListenSet, Transport};
@@ -27,14 +27,35 @@ pub(super) fn announce_memory(config: &Config, engine: &Summary, workers: usize,
     tracing::info!("{}", memory(config, engine, workers, queues));
 }
 
+/// Says which clients have exceeded `ip-ratelimit` since this was called last, in Unbound's words.
+pub(super) fn announce_exceeded(policy: &Policy) {
+    let Some(limit) = policy.rate_limit() else {
+        return;
+    };
+    let Exceeded { clients, times } = limit.take_exceeded();
+    for client in &clients {
+        tracing::info!("ip_ratelimit exceeded {client} {}", limit.queries_per_sec());
+    }
+    if times > clients.len() as u64 {
+        tracing::info!(
+            "ip_ratelimit exceeded {times} times in all, by these and others, since this was told last"
+        );
+    }
+}
+
 fn memory(config: &Config, engine: &Summary, workers: usize, queues: u32) -> String {
     let (cache, engine) = (config.cache.size_bytes, engine_bytes(engine));
     let queue = u64::from(config.xdp.frames) * CHUNK_BYTES;
     let all_queues = queue * u64::from(queues);
     let replies = Packets::BYTES * (workers as u64 + u64::from(queues));
+    let clients = clients_bytes(config.rate_limit);
+    let counted = match clients {
+        0 => String::new(),
+        _ => format!(", {} to count clients in", mebibytes(clients)),
+    };
     format!(
-        "memory: {} in all: {} in caches (answers {}, engine {}, workers {}), {} in AF_XDP queues ({queues} of {})",
-        mebibytes(cache + engine + replies + all_queues),
+        "memory: {} in all: {} in caches (answers {}, engine {}, workers {}), {} in AF_XDP queues ({queues} of {}){counted}",
+        mebibytes(cache + engine + replies + all_queues + clients),
         mebibytes(cache + engine + replies),
         mebibytes(cache),
         mebibytes(engine),
@@ -50,6 +71,15 @@ fn engine_bytes(engine: &Summary) -> u64 {
         + engine.key_cache_bytes
         + engine.negative_cache_bytes;
     u64::from(engine.threads) * thread
+}
+
+/// What `ip-ratelimit` takes.
+fn clients_bytes(limit: RateLimitConfig) -> u64 {
+    if limit.queries_per_sec == 0 {
+        0
+    } else {
+        limit.size_bytes
+    }
 }
 
 /// In MiB, with one decimal.
@@ -86,6 +116,11 @@ mod tests {
                 "memory: {all} in all: {caches} in caches (answers 8.0 MiB, engine 24.0 MiB, workers {replies}), \
                  32.0 MiB in AF_XDP queues (2 of 16.0 MiB)"
             )
+        );
+        config.rate_limit.queries_per_sec = 100;
+        assert!(
+            memory(&config, &engine, 2, 2)
+                .ends_with("(2 of 16.0 MiB), 4.0 MiB to count clients in")
         );
     }
 }

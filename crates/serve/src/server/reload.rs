@@ -50,7 +50,7 @@ impl RunningServer {
     ) -> Result<Vec<&'static str>, ReloadError> {
         let Loaded {
             config,
-            policy,
+            mut policy,
             warnings,
         } = load(&self.options.config_file)?;
         let files = NamedFiles::now(&config.engine.text);
@@ -72,6 +72,7 @@ impl RunningServer {
         }
         keep_alive(self.watchdog.as_mut());
         self.opener.configuration_changed();
+        policy.succeed(&self.shared.brain.policy.load());
         self.shared.brain.policy.store(Arc::new(policy));
         self.parts.tcp.send(tcp::Command::Set(tcp_settings(
             config.tcp,

@@ -8,6 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sluicegate_conf::{Config, XdpEnable};
 use sluicegate_xsk::nic::Monitor;
 
+use super::announce::announce_exceeded;
 use super::machine::Machine;
 use super::named_files::NamedFiles;
 use super::options::{ServerOptions, UseXdp};
@@ -141,6 +142,7 @@ impl RunningServer {
                 broker.pid()
             );
         }
+        announce_exceeded(&self.shared.brain.policy.load());
         if self.next_statistics.is_some_and(|at| at <= now) {
             self.statistics.log(&self.shared);
             self.schedule_statistics();

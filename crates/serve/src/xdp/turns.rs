@@ -19,6 +19,7 @@ pub(super) struct Turns {
 #[derive(Clone, Copy, Debug)]
 struct Member {
     bond: u32,
+    linked: bool,
     well: bool,
 }
 
@@ -71,9 +72,10 @@ impl Turns {
         })
     }
 
-    /// This interface was touched just now. Of one that carried nothing before, nothing was lost.
+    /// This interface was touched just now. One without a link wasn't about to carry anything.
     pub(super) fn touched(&mut self, link: &Link, topology: &Topology, now: Instant) {
-        let Some(member) = self.members.get(&link.index).filter(|member| member.well) else {
+        let member = self.members.get(&link.index);
+        let Some(member) = member.filter(|member| member.linked) else {
             return;
         };
         let turn = Turn {
@@ -94,9 +96,11 @@ fn member(topology: &Topology, link: &Link) -> Option<Member> {
     };
     let bond = topology.link(link.master?)?;
     let joined = active || bond.bond_mode != Some(LACP);
+    let linked = link.up && link.carrier;
     Some(Member {
         bond: bond.index,
-        well: link.up && link.carrier && link.bond_link_up && joined,
+        linked,
+        well: linked && link.bond_link_up && joined,
     })
 }
 
@@ -171,6 +175,21 @@ mod tests {
         assert!(turns.wait(2).is_none());
     }
 
+    /// The bond is just being assembled: the only member that carries packets waits for the one that will.
+    #[test]
+    fn member_that_has_not_joined_yet_is_waited_for() {
+        let start = Instant::now();
+        let mut turns = Turns::default();
+        let half = bond(LACP, [WELL, [true, true, false]]);
+        turns.look(&half, start);
+        touch(&mut turns, &half, 3, start);
+        assert!(turns.wait(2).is_some());
+        turns.look(&half, start + LIMIT / 2);
+        assert!(turns.wait(2).is_some());
+        turns.look(&half, start + LIMIT);
+        assert!(turns.wait(2).is_none(), "it may never join");
+    }
+
     #[test]
     fn nobody_waits_for_a_member_that_was_down_or_is_gone_or_stays_away() {
         let start = Instant::now();
@@ -179,7 +198,7 @@ mod tests {
         let mut turns = Turns::default();
         turns.look(&half, start);
         touch(&mut turns, &half, 2, start);
-        assert!(turns.wait(3).is_none(), "it carried nothing before");
+        assert!(turns.wait(3).is_none(), "it had no link");
 
         let whole = bond(LACP, [WELL, WELL]);
         turns.look(&whole, start);

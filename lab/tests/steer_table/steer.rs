@@ -1,13 +1,16 @@
 //! The program, loaded once, with its maps filled for the table.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, XskMap};
 use aya::programs::Xdp;
 use aya::{Ebpf, TestRun, TestRunOptions};
 use sluicegate_bpf::{self as bpf, Exit, Link, ListenKey, Owner, QueueEntry, Tag, Vlans};
+use sluicegate_lab::netns::Netns;
+use sluicegate_xsk::nic::Nic;
+use sluicegate_xsk::{Mode, Queue, QueueBuilder};
 
 use crate::frame::{BRIDGE_MAC, OWN_MAC};
 use crate::rows::{MAX_FRAME_BYTES, State};
@@ -30,7 +33,7 @@ pub(crate) struct Seen {
 
 pub(crate) struct Steer {
     ebpf: Ebpf,
-    socket: socket2::Socket,
+    socket: Queue,
     counters: PerCpuArray<MapData, u64>,
 }
 
@@ -45,9 +48,8 @@ impl Steer {
 
     /// A program of one's own, with the listen addresses of the table.
     pub(crate) fn load() -> Result<Self> {
-        let socket = socket2::Socket::new(AF_XDP.into(), socket2::Type::RAW, None)
-            .context("AF_XDP socket")?;
         let mut ebpf = load()?;
+        let socket = bound(map(&mut ebpf, bpf::MAP_XSKS)?)?;
         let counters = ebpf
             .take_map(bpf::MAP_COUNTERS)
             .context("no map of counters")?
@@ -118,7 +120,7 @@ impl Steer {
         if state == State::NoSocket {
             xsks.unset(0).or_else(absent)?;
         } else {
-            xsks.set(0, self.socket.as_raw_fd(), 0)?;
+            xsks.set(0, self.socket.as_fd().as_raw_fd(), 0)?;
         }
         Ok(())
     }
@@ -160,6 +162,19 @@ impl Steer {
     }
 }
 
+/// A socket for the map. Newer kernels (7.3) take none that isn't bound.
+fn bound(xsks: &aya::maps::Map) -> Result<Queue> {
+    let aya::maps::Map::XskMap(xsks) = xsks else {
+        bail!("{} is no XSKMAP", bpf::MAP_XSKS);
+    };
+    let host = Netns::new()?;
+    host.enter(|| {
+        let builder = QueueBuilder::new(&Nic::by_name("lo")?, 0);
+        let builder = builder.mode(Mode::Copy).frames(64).rings(64, 64);
+        Ok(builder.open(xsks.fd().as_fd())?.0)
+    })
+}
+
 /// Loads the object and has the verifier look at the program.
 pub(crate) fn load() -> Result<Ebpf> {
     let mut ebpf = Ebpf::load(bpf::STEER).context("the object does not load")?;
@@ -190,6 +205,3 @@ fn absent(error: MapError) -> Result<(), MapError> {
         _ => Err(error),
     }
 }
-
-/// `AF_XDP` in linux/socket.h.
-const AF_XDP: i32 = 44;

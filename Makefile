@@ -50,7 +50,7 @@ test-vm: ## real NIC drivers, in a virtual machine, ten minutes (VM_SUITE=trixie
 	@scripts/deps.sh test
 	@scripts/peers.sh
 	@lab/vm/run --fetch
-	@cargo build --workspace --bin sluicegate --test nics --test xdp_path --test vm
+	@cargo build --workspace --bin sluicegate --test nics --test xdp_path --test steer_table --test vm
 	@VM_ALL=1 cargo test --quiet --workspace --test vm -- --nocapture
 
 gate: ## instructions of each step of an answer: none may exceed bench/instructions.txt by more than 3 %

@@ -39,20 +39,35 @@ pub fn has_nic(name: &str) -> bool {
         && env::var("SLUICEGATE_VM_NICS").is_ok_and(|all| all.split(' ').any(|nic| nic == name))
 }
 
+/// The wire whose NICs shall take a veth's place, as [`Machine::instead_of_veth`](super::Machine::instead_of_veth) said.
+pub fn wire() -> Option<String> {
+    env::var(WIRE).ok().filter(|_| inside())
+}
+
 /// Moves a NIC of the virtual machine into `netns`, up and without addresses. It comes back when the namespace ends.
 ///
 /// # Errors
 /// There is no such NIC, or it does not come back from the test before.
 pub fn take_nic<'n>(netns: &'n Netns, name: &str) -> Result<VethEnd<'n>> {
+    take_nic_as(netns, name, name)
+}
+
+/// The same under another name there.
+///
+/// # Errors
+/// As of [`take_nic`].
+pub fn take_nic_as<'n>(netns: &'n Netns, name: &str, there: &str) -> Result<VethEnd<'n>> {
     ensure!(has_nic(name), "the virtual machine has no NIC {name}");
     let end = Instant::now() + lenient(RETURN_LIMIT);
-    let device = Path::new("/sys/class/net").join(name);
-    while !device.exists() {
+    let here = loop {
+        if let Some(here) = find_nic(name)? {
+            break here;
+        }
         ensure!(Instant::now() < end, "{name} is not back");
         thread::sleep(Duration::from_millis(20));
-    }
+    };
     let moved = Command::new("ip")
-        .args(["link", "set", name, "mtu", "1500", "netns"])
+        .args(["link", "set", &here, "mtu", "1500", "name", there, "netns"])
         .arg(netns.path())
         .output()
         .context("ip link set")?;
@@ -62,5 +77,31 @@ pub fn take_nic<'n>(netns: &'n Netns, name: &str) -> Result<VethEnd<'n>> {
             String::from_utf8_lossy(&moved.stderr).trim()
         );
     }
-    VethEnd::adopt(netns, name)
+    VethEnd::adopt(netns, there)
 }
+
+/// What a NIC is called outside of the namespaces: one that was renamed in one comes back so.
+fn find_nic(name: &str) -> Result<Option<String>> {
+    let devices = Path::new("/sys/class/net");
+    if devices.join(name).exists() {
+        return Ok(Some(name.to_owned()));
+    }
+    let nics = std::fs::read_to_string(NICS).context(NICS)?;
+    let all = nics.lines().filter_map(|line| line.split_once(' '));
+    let Some((mac, _)) = all.into_iter().find(|(_, nic)| *nic == name) else {
+        return Ok(None);
+    };
+    for device in std::fs::read_dir(devices)? {
+        let device = device?;
+        let address = std::fs::read_to_string(device.path().join("address")).unwrap_or_default();
+        if address.trim() == mac {
+            return Ok(device.file_name().into_string().ok());
+        }
+    }
+    Ok(None)
+}
+
+/// The name of the wire.
+pub(super) const WIRE: &str = "SLUICEGATE_VM_WIRE";
+/// MAC address and name of each NIC, as `lab/vm/run` gave them.
+const NICS: &str = "/run/lab/nics";

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::guest;
 use super::row::{self, Row};
 use crate::private_dir::PrivateDir;
 use crate::{peers, workspace_root};
@@ -15,6 +16,7 @@ pub struct Machine {
     names: Vec<String>,
     wires: usize,
     limit_secs: u32,
+    instead_of_veth: Option<String>,
 }
 
 /// What came of a command in a virtual machine.
@@ -48,6 +50,7 @@ impl Machine {
             names: Vec::new(),
             wires: 0,
             limit_secs: 500,
+            instead_of_veth: None,
         }
     }
 
@@ -65,6 +68,13 @@ impl Machine {
                 .push(format!("{nic}={model}@{wire}{comma}{properties}"));
             self.names.push(nic);
         }
+        self
+    }
+
+    /// Tests that know how take the NICs of this wire in place of a veth pair.
+    #[must_use]
+    pub fn instead_of_veth(mut self, wire: &str) -> Self {
+        self.instead_of_veth = Some(wire.to_owned());
         self
     }
 
@@ -115,6 +125,9 @@ impl Machine {
             (row::VARIABLE, "/out/rows".to_owned()),
             ("SLUICEGATE_PEERS", peers::root().display().to_string()),
         ];
+        if let Some(wire) = &self.instead_of_veth {
+            all.push((guest::WIRE, wire.clone()));
+        }
         if let Ok(path) = env::var("SLUICEGATE_BIN") {
             all.push(("SLUICEGATE_BIN", path));
         }

@@ -11,6 +11,6 @@ mod guest;
 mod machine;
 mod row;
 
-pub use guest::{has_nic, inside, kernel, lenient, take_nic};
+pub use guest::{has_nic, inside, kernel, lenient, take_nic, take_nic_as, wire};
 pub use machine::{Machine, Ran, default_suite, unmet};
 pub use row::{Row, record, table};

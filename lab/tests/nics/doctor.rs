@@ -1,4 +1,4 @@
-//! What `sluicegate doctor` says of a real driver's settings, and that its commands mend them.
+//! What `sluicegate doctor` says of real drivers and of what is built on them, and that its commands mend it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,44 +7,104 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use sluicegate_lab::netns::Netns;
 use sluicegate_lab::server::program;
+use sluicegate_lab::vm::record;
 
-use crate::site::Site;
+use crate::site::driver;
+use crate::tower::{ASKED, Tower};
+use crate::towers::{IGBS, MEMBERS, VLAN10};
 
-/// igb takes tags off and hashes addresses alone. Each is found, mended by `--fix`, put back by `--undo`, and mended by
-/// the command that was shown.
-pub(crate) fn mends(wire: &str) -> Result<()> {
-    let site = Site::on(wire)?;
-    let nic = site.nic().name;
-    let host = &site.server;
-    host.ip(&format!("link add link {nic} name tagged type vlan id 10"))?;
-    host.ip("addr add 10.11.2.1/24 dev tagged")?;
-    host.ip("link set tagged up")?;
-    let doctor = Doctor::new(host)?;
+/// A card as its driver leaves it, with a VLAN: igb takes tags off, hashes addresses alone, has short rings.
+pub(crate) fn card(wire: &str) -> Result<()> {
+    let tower = Tower::on(&[(wire, 1)])?;
+    tower.strip(true)?;
+    let nic = &tower.nics[0];
+    tower.build(&[
+        &format!("link add link {nic} name tagged type vlan id 10"),
+        &format!("addr add {ASKED}/24 dev tagged"),
+        "link set tagged up",
+    ])?;
+    let doctor = Doctor::new(&tower.server)?;
     for (check, command) in [
         ("vlan-offload", format!("ethtool -K {nic} rxvlan off")),
         ("rss", format!("ethtool -N {nic} rx-flow-hash udp4 sdfn")),
         ("rings", format!("ethtool -G {nic} rx 2048")),
     ] {
-        let found = doctor.run(&[check])?;
-        ensure!(found.contains(&format!("mend: {command}")), "{found}");
-        let fixed = doctor.run(&["--fix", check])?;
-        ensure!(fixed.contains(&format!("changed: {command}")), "{fixed}");
-        let well = doctor.run(&[check])?;
-        ensure!(!well.contains("mend:"), "{well}");
-        let back = doctor.run(&["--undo"])?;
-        ensure!(
-            back.contains("put back: ethtool") && !back.contains("failed"),
-            "{back}"
-        );
-        let again = doctor.run(&[check])?;
-        ensure!(again.contains(&format!("mend: {command}")), "{again}");
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &command]);
-        ensure!(host.run(&shell)?.success(), "{command} fails");
-        let typed = doctor.run(&[check])?;
-        ensure!(!typed.contains(&command), "{typed}");
+        doctor.mends(&tower, check, &command)?;
     }
     Ok(())
+}
+
+/// A card that somebody has given few queues and a large MTU.
+pub(crate) fn mistuned(wire: &str) -> Result<()> {
+    let tower = Tower::on(&[(wire, 1)])?;
+    let nic = &tower.nics[0];
+    tower.server.ethtool(&format!("-L {nic} combined 1"))?;
+    tower.build(&[
+        &format!("link set {nic} mtu 3600"),
+        &format!("addr add {ASKED}/24 dev {nic}"),
+    ])?;
+    let doctor = Doctor::new(&tower.server)?;
+    doctor.mends(&tower, "mtu", &format!("ip link set dev {nic} mtu 1500"))?;
+    doctor.mends(&tower, "queues", &format!("ethtool -L {nic} combined 2"))
+}
+
+/// A card that joins packets.
+pub(crate) fn joins(wire: &str) -> Result<()> {
+    let tower = Tower::on(&[(wire, 1)])?;
+    let nic = &tower.nics[0];
+    // Whether it does by default hangs on what was attached before: vmxnet3 stops it then, and doesn't say so.
+    for state in ["off", "on"] {
+        let _ = tower.server.ethtool(&format!("-K {nic} lro {state}"));
+    }
+    let features = tower.server.ethtool(&format!("-k {nic}"))?;
+    ensure!(features.contains("large-receive-offload: on"), "{features}");
+    tower.build(&[&format!("addr add {ASKED}/24 dev {nic}")])?;
+    let doctor = Doctor::new(&tower.server)?;
+    doctor.mends(&tower, "lro", &format!("ethtool -K {nic} lro off"))
+}
+
+/// A driver without XDP: nothing to type, but it is told.
+pub(crate) fn without_xdp(wire: &str) -> Result<()> {
+    let tower = Tower::on(&[(wire, 1)])?;
+    let nic = &tower.nics[0];
+    tower.build(&[&format!("addr add {ASKED}/24 dev {nic}")])?;
+    let found = Doctor::new(&tower.server)?.run(&["driver"])?;
+    let driver = driver(&tower.server, nic)?;
+    let says = format!("the driver {driver} runs no XDP programs");
+    ensure!(found.contains(&says), "{found}");
+    record("doctor: driver", &driver, "", "named")
+}
+
+/// A VLAN on a bond whose members take tags off, and the bond a bridge's port. With what doctor has typed the fast path
+/// comes.
+pub(crate) fn bond() -> Result<()> {
+    let tower = Tower::on(&IGBS)?;
+    tower.strip(true)?;
+    tower.lacp()?;
+    tower.build(&[
+        VLAN10,
+        &format!("addr add {ASKED}/24 dev bond0.10"),
+        "link set bond0.10 up",
+        "link add vmbr0 type bridge forward_delay 0",
+        "link set bond0 master vmbr0",
+        "link set vmbr0 up",
+    ])?;
+    tower.client_on("bond0.10", &[VLAN10])?;
+    let doctor = Doctor::new(&tower.server)?;
+    doctor.mends(&tower, "port", "ip link set dev bond0 nomaster")?;
+    let server = tower.start("")?;
+    let [first, _] = MEMBERS;
+    let command = format!("ethtool -K {first} rxvlan off");
+    tower.left_to_kernel("doctor: before", &server, &command)?;
+    let found = doctor.run(&["vlan-offload"])?;
+    for member in MEMBERS {
+        let command = format!("mend: ethtool -K {member} rxvlan off");
+        ensure!(found.contains(&command), "{found}");
+    }
+    let fixed = doctor.run(&["--fix", "vlan-offload"])?;
+    tower
+        .served_at("doctor: after --fix vlan-offload", &server, &MEMBERS)
+        .map_err(|error| error.context(fixed))
 }
 
 struct Doctor<'n> {
@@ -57,9 +117,40 @@ impl<'n> Doctor<'n> {
         let folder = std::env::temp_dir().join(format!("sluicegate-nics-{}", std::process::id()));
         fs::create_dir(&folder)?;
         let doctor = Self { host, folder };
-        let config = "server:\n  interface: 10.11.2.1\n  username: \"\"\n";
+        let config = format!("server:\n  interface: {ASKED}\n  username: \"\"\n");
         fs::write(doctor.file("conf"), config)?;
         Ok(doctor)
+    }
+
+    /// The check finds something and shows the command; `--fix` mends it, `--undo` puts it back, and the command as it
+    /// was shown mends it too.
+    fn mends(&self, tower: &Tower, check: &str, command: &str) -> Result<()> {
+        let shown = format!("mend: {command}");
+        let found = self.run(&[check])?;
+        ensure!(found.contains(&shown), "want {shown}: {found}");
+        let fixed = self.run(&["--fix", check])?;
+        ensure!(fixed.contains(&format!("changed: {command}")), "{fixed}");
+        let well = self.run(&[check])?;
+        ensure!(!well.contains(&shown), "{well}");
+        let back = self.run(&["--undo"])?;
+        ensure!(
+            back.contains("put back: ") && !back.contains("failed"),
+            "{back}"
+        );
+        let again = self.run(&[check])?;
+        ensure!(again.contains(&shown), "{again}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]);
+        ensure!(self.host.run(&shell)?.success(), "{command} fails");
+        let typed = self.run(&[check])?;
+        ensure!(!typed.contains(command), "{typed}");
+        let driver = driver(self.host, &tower.nics[0])?;
+        record(
+            &format!("doctor: {check}"),
+            &driver,
+            "",
+            "named, mended, put back",
+        )
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -136,7 +136,8 @@ my @ends = map {
     open(my $host, '<', $_) or die "$_: $!";
     syscall(308, fileno($host), 0x40000000) == 0 or die "setns: $!";
     sysopen(my $tap, '/dev/net/tun', O_RDWR | O_NONBLOCK) or die "tun: $!";
-    ioctl($tap, 0x400454ca, pack('a16 S x22', 'tap0', 0x1002)) or die "TUNSETIFF: $!";
+    my $request = pack('a16 S x22', 'tap0', 0x1002);
+    ioctl($tap, 0x400454ca, $request) or die "TUNSETIFF: $!";
     $tap;
 } @ARGV;
 $| = 1;

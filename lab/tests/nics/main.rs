@@ -58,7 +58,27 @@ fn main() -> ExitCode {
         .test(
             "doctor mends what igb does by default",
             needs![Root, Netns, Nic("igb-s1"), Tool("ethtool")],
-            || doctor::mends("igb"),
+            || doctor::card("igb"),
+        )
+        .test(
+            "doctor mends few queues and a large MTU",
+            needs![Root, Netns, Nic("igb-s1"), Tool("ethtool")],
+            || doctor::mistuned("igb"),
+        )
+        .test(
+            "doctor mends a card that joins packets",
+            needs![Root, Netns, Nic("vmxnet3-s1"), Tool("ethtool")],
+            || doctor::joins("vmxnet3"),
+        )
+        .test(
+            "doctor names a driver without XDP",
+            needs![Root, Netns, Nic("e1000e-s1"), Tool("ethtool")],
+            || doctor::without_xdp("e1000e"),
+        )
+        .test(
+            "doctor mends a VLAN on a bond that is a bridge's port",
+            needs![Root, Netns, Nic("lag-s2"), Tool("ethtool")],
+            doctor::bond,
         )
         .test(
             "a VLAN on virtio_net",

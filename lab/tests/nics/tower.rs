@@ -108,15 +108,26 @@ impl Tower {
         self.aggregated(self.nics.len())
     }
 
-    /// Waits until so many NICs of each host carry its bond's packets.
+    /// Waits until so many NICs of each host carry its bond's packets both ways, as LACP says of either end.
     pub(crate) fn aggregated(&self, members: usize) -> Result<()> {
+        // Active, fast, aggregating, in sync, collecting, distributing.
+        const WHOLE: [&str; 2] = [
+            "ad_actor_oper_port_state 63 ",
+            "ad_partner_oper_port_state 63 ",
+        ];
         let until = Instant::now() + patience();
-        let wanted = format!("ad_num_ports {members}");
         for netns in [&self.server, &self.client] {
-            while !netns.ip("-d link show bond0")?.contains(&wanted) {
+            loop {
+                let told = netns.ip("-d link show master bond0")?;
+                if WHOLE
+                    .iter()
+                    .all(|state| told.matches(state).count() == members)
+                {
+                    break;
+                }
                 ensure!(
                     Instant::now() < until,
-                    "LACP does not come to {members} NICs"
+                    "LACP does not come to {members} NICs: {told}"
                 );
                 sleep(POLL);
             }

@@ -11,7 +11,7 @@ use crate::tower::{ASKED, Path, Tower, config, far};
 
 /// A plain server's address on the same host.
 const BESIDE: &str = "10.11.2.201";
-const VLAN10: &str = "link add link bond0 name bond0.10 type vlan id 10";
+pub(crate) const VLAN10: &str = "link add link bond0 name bond0.10 type vlan id 10";
 /// Two wires between igb NICs, two between virtio ones.
 pub(crate) const IGBS: [(&str, u32); 2] = [("lag", 1), ("lag", 2)];
 const VIRTIOS: [(&str, u32); 2] = [("vlag", 1), ("vlag", 2)];

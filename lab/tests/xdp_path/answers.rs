@@ -15,7 +15,7 @@ use sluicegate_lab::wire::{
 };
 
 use crate::site::{
-    CLIENT4, CLIENT6, PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, forward_to, replied, which,
+    CLIENT4, CLIENT6, Path, SERVER4, SERVER6, Site, forward_to, patience, replied, resume, which,
 };
 
 /// `dig` itself checks ID, source address and checksum of what comes back.
@@ -64,13 +64,13 @@ pub(crate) fn dig() -> Result<()> {
 pub(crate) fn every_queue() -> Result<()> {
     let site = Site::joined(2)?;
     let server = site.start()?;
-    server.wait_for_line("queues=2", RESUME)?;
+    server.wait_for_line("queues=2", resume())?;
     let asked = query("host.test", rtype::A).build();
     let mut served = BTreeSet::new();
     for _ in 0..200 {
         let address = SocketAddr::new(SERVER4.parse()?, 53);
         site.here
-            .enter(|| ask_udp(address, &asked, PATIENCE))?
+            .enter(|| ask_udp(address, &asked, patience()))?
             .context("no answer")?;
         let all = server.stats()?;
         for queue in 0..2 {
@@ -108,7 +108,7 @@ pub(crate) fn misses() -> Result<()> {
                     let waiting: Vec<_> = (0..100)
                         .map(|n| {
                             let asked = asked(n);
-                            scope.spawn(move || ask_udp(address, &asked, PATIENCE))
+                            scope.spawn(move || ask_udp(address, &asked, patience()))
                         })
                         .collect();
                     waiting
@@ -238,7 +238,7 @@ fn ask_tagged(site: &Site, server: &Server, (from, to): (&str, &str), path: Path
     // reply with both tags is the inner one.
     let tagged = |frame: &[u8]| frame.get(12..16) == Some(&query[16..20]);
     let reply = raw
-        .receive(PATIENCE, tagged)?
+        .receive(patience(), tagged)?
         .with_context(|| format!("no tagged reply from {to}"))?;
     ensure!(
         reply[..6] == raw.mac() && reply[6..12] == site.eth0().mac()?,

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use sluicegate_lab::netns::Netns;
 
-use crate::site::{Path, RESUME, SERVER4, SERVER6, Site};
+use crate::site::{Path, SERVER4, SERVER6, Site, resume};
 
 const BOTH: [&str; 2] = [SERVER4, SERVER6];
 
@@ -50,7 +50,7 @@ pub(crate) fn moved() -> Result<()> {
         "link set eth0 netns {}",
         elsewhere.path().display()
     ))?;
-    server.wait_for_line("interface=eth0 reason=it is gone", RESUME)?;
+    server.wait_for_line("interface=eth0 reason=it is gone", resume())?;
     ensure!(
         elsewhere
             .ip("-d link show eth0")?
@@ -74,11 +74,11 @@ pub(crate) fn more_queues() -> Result<()> {
     site.here.ethtool("-L eth0 rx 1 tx 1")?;
     site.there.ethtool("-L eth0 rx 1 tx 1")?;
     let server = site.start()?;
-    server.wait_for_line("queues=1", RESUME)?;
+    server.wait_for_line("queues=1", resume())?;
     site.there.ethtool("-L eth0 rx 3 tx 3")?;
     server.wait_for_line(
         "XDP fast path active interface=eth0 mode=copy queues=3",
-        RESUME,
+        resume(),
     )?;
     site.here.ethtool("-L eth0 rx 3 tx 3")?;
     // Whichever queue it comes in by.
@@ -104,7 +104,7 @@ pub(crate) fn another_name() -> Result<()> {
     let server = site.start()?;
     site.there.ip("link set eth0 name uplink")?;
     site.wait_for_xdp(&server, &BOTH)?;
-    server.wait_for_line("XDP fast path active interface=uplink", RESUME)?;
+    server.wait_for_line("XDP fast path active interface=uplink", resume())?;
     Ok(())
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn addresses() -> Result<()> {
         "neigh replace 10.11.1.9 lladdr {} dev eth0",
         mac_text(&site)?
     ))?;
-    let until = Instant::now() + RESUME;
+    let until = Instant::now() + resume();
     while site.ask(&server, "10.11.1.9").is_ok() {
         ensure!(
             Instant::now() < until,

@@ -9,7 +9,7 @@ use aya::programs::{Xdp, XdpMode};
 use sluicegate_lab::upstream::Upstream;
 use sluicegate_lab::wire::{Message, ask_udp, query, rtype, send_udp};
 
-use crate::site::{PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, forward_to};
+use crate::site::{Path, SERVER4, SERVER6, Site, forward_to, patience, resume};
 
 /// What the log says where the fast path can't be had.
 const UNAVAILABLE: &str = "XDP not available, serving through the kernel:";
@@ -24,7 +24,7 @@ pub(crate) fn foreign() -> Result<()> {
             .xdp_program()?
             .context("the foreign program is not attached")?;
         let server = Site::server("").start(&site.there)?;
-        let line = server.wait_for_line(&format!("{UNAVAILABLE} interface=eth0"), RESUME)?;
+        let line = server.wait_for_line(&format!("{UNAVAILABLE} interface=eth0"), resume())?;
         ensure!(
             line.contains(&format!("id {id},")) && line.contains("'steer'"),
             "{line}"
@@ -35,7 +35,7 @@ pub(crate) fn foreign() -> Result<()> {
         };
         ensure!(line.contains(place), "{line}");
         let shown = |id: u32| {
-            server.wait_for_stats(RESUME, |all| {
+            server.wait_for_stats(resume(), |all| {
                 all.get("xdp.eth0.foreign.program-id") == Some(&u64::from(id))
             })
         };
@@ -87,7 +87,7 @@ pub(crate) fn capability() -> Result<()> {
             "--",
         ];
         let server = Site::server("").behind(&wrapper).start(&site.there)?;
-        let line = server.wait_for_line(&format!("{UNAVAILABLE} interface=eth0"), RESUME)?;
+        let line = server.wait_for_line(&format!("{UNAVAILABLE} interface=eth0"), resume())?;
         let wanted = format!(
             "CAP_{}",
             missing
@@ -115,7 +115,7 @@ pub(crate) fn capability() -> Result<()> {
 pub(crate) fn switched_off() -> Result<()> {
     let site = Site::joined(1)?;
     let server = Site::server("").arg("--no-xdp").start(&site.there)?;
-    server.wait_for_line(UNAVAILABLE, RESUME)?;
+    server.wait_for_line(UNAVAILABLE, resume())?;
     site.expect(&server, SERVER4, Path::Kernel)?;
     site.expect(&server, SERVER6, Path::Kernel)?;
     ensure!(
@@ -124,7 +124,7 @@ pub(crate) fn switched_off() -> Result<()> {
     );
     drop(server);
     let server = Site::server("xdp:\n  enable: no").start(&site.there)?;
-    server.wait_for_line(UNAVAILABLE, RESUME)?;
+    server.wait_for_line(UNAVAILABLE, resume())?;
     site.expect(&server, SERVER4, Path::Kernel)
 }
 
@@ -156,7 +156,7 @@ pub(crate) fn required_beside_a_bridge() -> Result<()> {
     for state in ["down", "up"] {
         site.there.ip(&format!("link set br0 {state}"))?;
         let server = Site::server("xdp:\n  enable: yes").start(&site.there)?;
-        server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+        server.wait_for_line("XDP fast path active interface=eth0", resume())?;
         site.expect(&server, SERVER4, Path::Xdp)?;
     }
     Ok(())
@@ -187,7 +187,7 @@ pub(crate) fn stopped() -> Result<()> {
     let address = SocketAddr::new(SERVER4.parse()?, 53);
     let asked = query("delay700.upstream.example", rtype::A).build();
     let socket = site.here.enter(|| send_udp(address, &asked))?;
-    server.wait_for_stats(PATIENCE, |all| {
+    server.wait_for_stats(patience(), |all| {
         all.iter()
             .any(|(name, n)| name.ends_with(".handed-off") && *n > 0)
     })?;
@@ -202,7 +202,7 @@ pub(crate) fn stopped() -> Result<()> {
         site.eth0().xdp_program()?.is_none(),
         "the program outlived an orderly stop"
     );
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience()))?;
     let mut answer = [0; 512];
     let len = socket
         .recv(&mut answer)
@@ -228,7 +228,7 @@ pub(crate) fn reloaded() -> Result<()> {
         let asking = scope.spawn(|| {
             let mut answered = 0;
             while !stop.load(Relaxed) {
-                let answer = site.here.enter(|| ask_udp(address, &asked, PATIENCE))?;
+                let answer = site.here.enter(|| ask_udp(address, &asked, patience()))?;
                 ensure!(answer.is_some(), "no answer after {answered}");
                 answered += 1;
             }
@@ -247,7 +247,7 @@ pub(crate) fn reloaded() -> Result<()> {
             }))?;
             server
                 .process()
-                .wait_for_line_after(lines, line, RESUME)
+                .wait_for_line_after(lines, line, resume())
                 .map(drop)
         });
         stop.store(true, Relaxed);

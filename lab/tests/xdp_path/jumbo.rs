@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use sluicegate_lab::server::Server;
 use sluicegate_lab::wire::{Message, ask_tcp, ask_udp, query, rtype};
 
-use crate::site::{PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, replied, which};
+use crate::site::{Path, SERVER4, SERVER6, Site, patience, replied, resume, which};
 
 const BOTH: [&str; 2] = [SERVER4, SERVER6];
 const MTU_BYTES: u32 = 9000;
@@ -19,7 +19,7 @@ pub(crate) fn served() -> Result<()> {
     let site = Site::joined(2)?;
     set_mtu(&site, MTU_BYTES)?;
     let server = Site::server(&records()).start(&site.there)?;
-    server.wait_for_line("XDP fast path active interface=eth0 mode=copy", RESUME)?;
+    server.wait_for_line("XDP fast path active interface=eth0 mode=copy", resume())?;
     site.wait_for_xdp(&server, &BOTH)?;
     for address in BOTH {
         // A query that fills a UMEM frame, one that fills several, and one that the kernel has to put together.
@@ -47,7 +47,7 @@ fn replies(site: &Site, server: &Server, address: &str) -> Result<()> {
     let at = SocketAddr::new(address.parse::<IpAddr>()?, 53);
     let whole = site
         .here
-        .enter(|| ask_tcp(at, &asked("huge.test"), PATIENCE))?
+        .enter(|| ask_tcp(at, &asked("huge.test"), patience()))?
         .context("nothing over TCP")?;
     ensure!(Message::parse(&whole)?.answer.len() == 200);
     Ok(())
@@ -64,7 +64,7 @@ pub(crate) fn changed() -> Result<()> {
         server.process().wait_for_line_after(
             round + 1,
             "XDP fast path active interface=eth0",
-            RESUME,
+            resume(),
         )?;
         site.wait_for_xdp(&server, &BOTH)?;
     }
@@ -74,7 +74,7 @@ pub(crate) fn changed() -> Result<()> {
         .with_context(|| format!("raised: {raised}"))?;
     // Without the program in between it can be raised.
     server.reload(&Site::config("xdp:\n  enable: no"))?;
-    server.wait_for_line("switched off", RESUME)?;
+    server.wait_for_line("switched off", resume())?;
     set_mtu(&site, MTU_BYTES)?;
     site.expect(&server, SERVER4, Path::Kernel)?;
     server.reload(&Site::config(""))?;
@@ -114,7 +114,7 @@ fn padded(name: &str, bytes: usize) -> Vec<u8> {
 fn ask(site: &Site, server: &Server, address: &str, asked: &[u8]) -> Result<(Path, Message)> {
     let at = SocketAddr::new(address.parse::<IpAddr>()?, 53);
     let before = replied(server)?;
-    let answer = site.here.enter(|| ask_udp(at, asked, PATIENCE))?;
+    let answer = site.here.enter(|| ask_udp(at, asked, patience()))?;
     let answer = answer.with_context(|| format!("no answer to {} bytes", asked.len()))?;
     Ok((which(server, before)?, Message::parse(&answer)?))
 }

@@ -9,7 +9,7 @@ use sluicegate_lab::wire::{
 };
 
 use crate::site::{
-    CLIENT4, CLIENT6, PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, replied, which,
+    CLIENT4, CLIENT6, Path, SERVER4, SERVER6, Site, patience, replied, resume, which,
 };
 
 /// Client port of the crafted queries.
@@ -76,7 +76,7 @@ pub(crate) fn held_port() -> Result<()> {
     site.eth0().add_address(&format!("{THEIRS}/24"))?;
     let theirs = SocketAddr::new(THEIRS.parse()?, 53);
     let socket = site.there.enter(|| UdpSocket::bind(theirs))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience()))?;
     let config = Site::config("")
         .replace(
             "interface: 0.0.0.0",
@@ -84,7 +84,7 @@ pub(crate) fn held_port() -> Result<()> {
         )
         .replace("  interface: ::0\n", "");
     let server = server(&config).start(&site.there)?;
-    server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+    server.wait_for_line("XDP fast path active interface=eth0", resume())?;
     site.expect(&server, SERVER4, Path::Xdp)?;
     let asked = query("host.test", rtype::A).build();
     let client = site.here.enter(|| UdpSocket::bind((CLIENT4, 0)))?;
@@ -106,7 +106,7 @@ fn exchange(server: &Server, raw: &RawSocket, frames: &[Vec<u8>]) -> Result<Path
         raw.send(frame)?;
     }
     let reply = raw
-        .receive(PATIENCE, |frame| reply_payload(frame).is_some())?
+        .receive(patience(), |frame| reply_payload(frame).is_some())?
         .context("no answer")?;
     let message = Message::parse(reply_payload(&reply).unwrap_or_default())?;
     ensure!(message.answer.len() == 1, "another answer: {message:?}");

@@ -9,7 +9,7 @@ use aya::programs::{Xdp, XdpMode};
 use sluicegate_lab::bpffs::BpfFs;
 use sluicegate_lab::server::Server;
 
-use crate::site::{Path, RESUME, SERVER4, SERVER6, Site};
+use crate::site::{Path, SERVER4, SERVER6, Site, resume};
 
 static REDIRECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/pinned.o"));
 const BOTH: [&str; 2] = [SERVER4, SERVER6];
@@ -19,7 +19,7 @@ const NO_PROGRAM: &str = "no XDP program is attached that would redirect";
 pub(crate) fn comes_and_goes() -> Result<()> {
     let (site, fs) = (Site::joined(2)?, BpfFs::new()?);
     let server = start(&site, &fs)?;
-    server.wait_for_line(NO_PROGRAM, RESUME)?;
+    server.wait_for_line(NO_PROGRAM, resume())?;
     expect_kernel(&site, &server)?;
     ensure!(site.eth0().xdp_program()?.is_none(), "who attached that?");
     only_the_owner_may_look(&fs)?;
@@ -29,14 +29,14 @@ pub(crate) fn comes_and_goes() -> Result<()> {
         server.process().wait_for_line_after(
             round,
             "XDP fast path active interface=eth0",
-            RESUME,
+            resume(),
         )?;
         site.wait_for_xdp(&server, &BOTH)?;
         ensure!(site.eth0().xdp_program()? == id, "the program was touched");
         drop(theirs);
         server
             .process()
-            .wait_for_line_after(round + 1, NO_PROGRAM, RESUME)?;
+            .wait_for_line_after(round + 1, NO_PROGRAM, resume())?;
         expect_kernel(&site, &server)?;
     }
     Ok(())
@@ -47,7 +47,7 @@ pub(crate) fn comes_and_goes() -> Result<()> {
 pub(crate) fn left_behind() -> Result<()> {
     let (site, fs) = (Site::joined(1)?, BpfFs::new()?);
     let server = start(&site, &fs)?;
-    server.wait_for_line(NO_PROGRAM, RESUME)?;
+    server.wait_for_line(NO_PROGRAM, resume())?;
     let _theirs = attach(&site, &fs, XdpMode::Driver)?;
     let id = site.eth0().xdp_program()?;
     site.wait_for_xdp(&server, &BOTH)?;
@@ -69,7 +69,7 @@ pub(crate) fn left_behind() -> Result<()> {
 pub(crate) fn cannot_be_pinned() -> Result<()> {
     let site = Site::joined(1)?;
     let server = Site::server("xdp:\n  pinned-maps: /tmp/sluicegate").start(&site.there)?;
-    let line = server.wait_for_line("pinned-maps: ", RESUME)?;
+    let line = server.wait_for_line("pinned-maps: ", resume())?;
     ensure!(line.contains("not in a BPF file system"), "{line}");
     expect_kernel(&site, &server)
 }

@@ -8,7 +8,7 @@ use sluicegate_lab::netns::{Netns, veth_pair};
 use sluicegate_lab::server::{Builder, Server, server};
 use sluicegate_lab::wire::{FrameSpec, Message, RawSocket, query, rtype, udp_frame, udp_payload};
 
-use crate::site::{CLIENT4, PATIENCE, Path, RESUME, SERVER4, SERVER6, Site, replied, which};
+use crate::site::{CLIENT4, Path, SERVER4, SERVER6, Site, patience, replied, resume, which};
 
 const BRIDGE_MAC: &str = "02:00:00:00:b0:01";
 
@@ -20,7 +20,7 @@ pub(crate) fn bridge() -> Result<()> {
     let site = Site::joined(1)?;
     put_under_bridge(&site)?;
     let server = named().start(&site.there)?;
-    server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+    server.wait_for_line("XDP fast path active interface=eth0", resume())?;
     site.wait_for_xdp(&server, &[SERVER4, SERVER6])?;
     let place = format!("place.{SERVER4}@53=br0 (bridge): XDP at eth0 (copy, 1 queue)");
     let text = server.stats_text()?;
@@ -41,10 +41,10 @@ pub(crate) fn bridge_ports() -> Result<()> {
     let guest = Netns::new()?;
     let (port, _) = veth_pair(&site.there, "guest", &guest, "eth0", 1)?;
     port.netns.ip("link set guest master br0")?;
-    server.wait_for_line(&format!("{UNAVAILABLE} interface=br0"), RESUME)?;
+    server.wait_for_line(&format!("{UNAVAILABLE} interface=br0"), resume())?;
     wait_for(&site, &server, SERVER4, Path::Kernel)?;
     // The kernel answers from the moment that the queues are off; the program goes a little later.
-    let until = Instant::now() + RESUME;
+    let until = Instant::now() + resume();
     while site.eth0().xdp_program()?.is_some() {
         ensure!(Instant::now() < until, "the port still has a program");
     }
@@ -62,8 +62,8 @@ pub(crate) fn master() -> Result<()> {
     site.there.ip("link set br0 addrgenmode none")?;
     site.there.ip("link set br0 up")?;
     site.there.ip("link set eth0 master br0")?;
-    server.wait_for_line("reason=it is a port of br0", RESUME)?;
-    let until = Instant::now() + RESUME;
+    server.wait_for_line("reason=it is a port of br0", resume())?;
+    let until = Instant::now() + resume();
     while site.eth0().xdp_program()?.is_some() {
         ensure!(Instant::now() < until, "the port still has a program");
     }
@@ -80,7 +80,7 @@ pub(crate) fn macvlan() -> Result<()> {
     site.there.ip("addr add 10.11.8.1/24 dev mac0")?;
     site.here.ip("addr add 10.11.8.2/24 dev eth0")?;
     let server = site.start()?;
-    let line = server.wait_for_line(&format!("{UNAVAILABLE} interface=mac0"), RESUME)?;
+    let line = server.wait_for_line(&format!("{UNAVAILABLE} interface=mac0"), resume())?;
     ensure!(line.contains("macvlan"), "{line}");
     site.expect(&server, SERVER4, Path::Xdp)?;
     site.expect(&server, "10.11.8.1", Path::Kernel)
@@ -97,7 +97,7 @@ pub(crate) fn moved_address() -> Result<()> {
     site.here.ip(&format!("route add {MOVING} dev eth1"))?;
     let config = config.replace("  interface: ::0\n", "");
     let server = server(&config).start(&site.there)?;
-    server.wait_for_line("XDP fast path active interface=eth1", RESUME)?;
+    server.wait_for_line("XDP fast path active interface=eth1", resume())?;
     site.wait_for_xdp(&server, &[MOVING])?;
     ensure!(
         site.eth0().xdp_program()?.is_none(),
@@ -106,10 +106,10 @@ pub(crate) fn moved_address() -> Result<()> {
     site.there.ip(&format!("addr del {MOVING}/24 dev eth1"))?;
     site.there.ip(&format!("addr add {MOVING}/24 dev eth0"))?;
     site.here.ip(&format!("route replace {MOVING} dev eth0"))?;
-    server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+    server.wait_for_line("XDP fast path active interface=eth0", resume())?;
     site.wait_for_xdp(&server, &[MOVING])?;
     let log = "interface=eth1 reason=it carries no listen address any more";
-    server.wait_for_line(log, RESUME).map(drop)
+    server.wait_for_line(log, resume()).map(drop)
 }
 
 /// A server that names the address: a wildcard alone doesn't mean a bridge's only veth, which may be a guest's.
@@ -147,7 +147,7 @@ fn ask_mac(site: &Site, server: &Server, mac: [u8; 6], path: Path) -> Result<()>
     raw.send(&udp_frame(&spec, &query("host.test", rtype::A).build()))?;
     if path == Path::Xdp {
         let ours = |frame: &[u8]| frame.get(6..12) == Some(&mac[..]) && payload(frame).is_some();
-        let reply = raw.receive(PATIENCE, ours)?;
+        let reply = raw.receive(patience(), ours)?;
         let reply = reply.context("no answer from the MAC address that was asked")?;
         let message = Message::parse(&payload(&reply).unwrap_or_default())?;
         ensure!(message.answer.len() == 1, "another answer: {message:?}");
@@ -162,7 +162,7 @@ fn payload(frame: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn wait_for(site: &Site, server: &Server, address: &str, path: Path) -> Result<()> {
-    let until = Instant::now() + RESUME;
+    let until = Instant::now() + resume();
     loop {
         match site.ask(server, address) {
             Ok(seen) if seen == path => return Ok(()),

@@ -7,7 +7,7 @@ use sluicegate_lab::netns::veth_pair;
 use sluicegate_lab::server::Server;
 use sluicegate_lab::wire::RawSocket;
 
-use crate::site::{Path, RESUME, SERVER4, SERVER6, Site};
+use crate::site::{Path, SERVER4, SERVER6, Site, resume};
 
 /// The client's other addresses, to which the server has a route of its own.
 const FAR4: &str = "10.99.0.9";
@@ -24,11 +24,11 @@ pub(crate) fn asymmetric() -> Result<()> {
         forward(&site, "1")?;
         route(&site, "eth1", "10.11.9.2", "fc00:dead:cafe:9::2")?;
         let server = Site::server(&clause(setting)).start(&site.there)?;
-        server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+        server.wait_for_line("XDP fast path active interface=eth0", resume())?;
         for address in BOTH {
             ensure!(ask_and_see(&site, &server, address)? == (Path::Kernel, "eth1"));
         }
-        server.wait_for_stats(RESUME, |all| {
+        server.wait_for_stats(resume(), |all| {
             all.get("xdp.eth0.pass.route-other-interface")
                 .is_some_and(|count| *count >= 2)
         })?;
@@ -53,7 +53,7 @@ pub(crate) fn another_next_hop() -> Result<()> {
         // The kernel's reply goes to that neighbour too: nobody here takes it.
         ensure!(site.ask(&server, BOTH[usize::from(v6)]).is_err());
     }
-    server.wait_for_stats(RESUME, |all| {
+    server.wait_for_stats(resume(), |all| {
         all.get("xdp.eth0.pass.route-other-next-hop")
             .is_some_and(|count| *count >= 2)
     })
@@ -67,7 +67,7 @@ pub(crate) fn unchecked() -> Result<()> {
         forward(&site, forwarding)?;
         route(&site, "eth1", "10.11.9.2", "fc00:dead:cafe:9::2")?;
         let server = Site::server(&clause(setting)).start(&site.there)?;
-        server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+        server.wait_for_line("XDP fast path active interface=eth0", resume())?;
         for address in BOTH {
             ensure!(ask_and_see(&site, &server, address)? == (Path::Xdp, "eth0"));
         }
@@ -131,7 +131,7 @@ fn ask_and_see(site: &Site, server: &Server, address: &str) -> Result<(Path, &'s
     ];
     let path = site.ask(server, address)?;
     // It is there already, in one of them.
-    let until = Instant::now() + RESUME;
+    let until = Instant::now() + resume();
     while Instant::now() < until {
         for (tap, link) in taps.iter().zip(links) {
             if tap.receive(GLANCE, is_reply)?.is_some() {

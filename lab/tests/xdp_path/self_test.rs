@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use sluicegate_lab::netns::VethEnd;
 
-use crate::site::{CLIENT4, Path, RESUME, SERVER4, SERVER6, Site};
+use crate::site::{CLIENT4, Path, SERVER4, SERVER6, Site, resume};
 
 /// Two hosts whose link takes no native program at the server's end: it has fewer queues than the client's sends by.
 fn without_native(address: &str) -> Result<Site> {
@@ -25,7 +25,7 @@ pub(crate) fn passes() -> Result<()> {
         let site = without_native(&format!("{SERVER4}/24"))?;
         let more = format!("server:\n  username: \"{user}\"\nxdp:\n  frames: 512");
         let server = Site::server(&more).start(&site.there)?;
-        let line = server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+        let line = server.wait_for_line("XDP fast path active interface=eth0", resume())?;
         ensure!(line.contains("mode=generic"), "{line}");
         site.expect(&server, SERVER4, Path::Xdp)?;
         // The test's own packets are none of the server's.
@@ -33,7 +33,7 @@ pub(crate) fn passes() -> Result<()> {
     }
     let site = without_native(&format!("{SERVER6}/64"))?;
     let server = Site::server("").start(&site.there)?;
-    let line = server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+    let line = server.wait_for_line("XDP fast path active interface=eth0", resume())?;
     ensure!(line.contains("mode=generic"), "{line}");
     Ok(())
 }
@@ -47,7 +47,7 @@ pub(crate) fn blocked() -> Result<()> {
     let server = Site::server("").start(&site.there)?;
     let line = server.wait_for_line(
         "XDP not available, serving through the kernel: interface=eth0",
-        RESUME,
+        resume(),
     )?;
     let why = "generic: self-test: can't be made: a test packet to UDP port";
     ensure!(
@@ -66,7 +66,7 @@ pub(crate) fn blocked() -> Result<()> {
     );
     // Who asks for it by name has it, and no test.
     server.reload(&Site::config("xdp:\n  mode: generic"))?;
-    let line = server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+    let line = server.wait_for_line("XDP fast path active interface=eth0", resume())?;
     ensure!(line.contains("mode=generic"), "{line}");
     site.expect(&server, SERVER4, Path::Xdp)
 }

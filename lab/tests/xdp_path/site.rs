@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use sluicegate_lab::netns::{Netns, VethEnd, veth_pair};
 use sluicegate_lab::server::{Builder, Server, server};
 use sluicegate_lab::upstream::Upstream;
+use sluicegate_lab::vm::{lenient, take_nic_as, wire};
 use sluicegate_lab::wire::{Message, ask_udp, query, rtype};
 
 /// The server's addresses and the client's, those of the stub resolver's report.
@@ -18,9 +19,13 @@ pub(crate) const CLIENT4: &str = "10.11.1.2";
 pub(crate) const CLIENT6: &str = "fc00:dead:cafe:1::2";
 
 /// Within this an interface that came back must be served by AF_XDP again.
-pub(crate) const RESUME: Duration = Duration::from_secs(5);
+pub(crate) fn resume() -> Duration {
+    lenient(Duration::from_secs(5))
+}
 /// How long one question waits for its answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) fn patience() -> Duration {
+    lenient(Duration::from_secs(2))
+}
 
 /// Two hosts.
 pub(crate) struct Site {
@@ -51,9 +56,16 @@ impl Site {
         Ok(site)
     }
 
-    /// Joins the hosts by `eth0` on each side, with addresses.
+    /// Joins the hosts by `eth0` on each side, with addresses; in the virtual machine it may be a NIC.
     pub(crate) fn join(&self, queues: u32) -> Result<()> {
-        let (server, client) = veth_pair(&self.there, "eth0", &self.here, "eth0", queues)?;
+        let (server, client) = match wire() {
+            // As many queues as it has.
+            Some(wire) => (
+                take_nic_as(&self.there, &format!("{wire}-s1"), "eth0")?,
+                take_nic_as(&self.here, &format!("{wire}-c1"), "eth0")?,
+            ),
+            None => veth_pair(&self.there, "eth0", &self.here, "eth0", queues)?,
+        };
         for (end, v4, v6) in [(&server, SERVER4, SERVER6), (&client, CLIENT4, CLIENT6)] {
             end.add_address(&format!("{v4}/24"))?;
             end.add_address(&format!("{v6}/64"))?;
@@ -86,8 +98,19 @@ impl Site {
     /// Such a server, running, its fast path active.
     pub(crate) fn start(&self) -> Result<Server> {
         let server = Self::server("").start(&self.there)?;
-        server.wait_for_line("XDP fast path active interface=eth0", RESUME)?;
+        server.wait_for_line("XDP fast path active interface=eth0", resume())?;
+        self.wait_for_link()?;
         Ok(server)
+    }
+
+    /// Waits until the server's end has a link: attaching resets some NICs.
+    pub(crate) fn wait_for_link(&self) -> Result<()> {
+        let until = Instant::now() + resume();
+        while !self.there.ip("link show dev eth0")?.contains("LOWER_UP") {
+            ensure!(Instant::now() < until, "the link does not come back");
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// Asks `server` for `host.test` and says which path replied.
@@ -95,7 +118,7 @@ impl Site {
         let asked = query("host.test", rtype::A).build();
         let address = SocketAddr::new(address.parse::<IpAddr>()?, 53);
         let before = replied(server)?;
-        let answer = self.here.enter(|| ask_udp(address, &asked, PATIENCE))?;
+        let answer = self.here.enter(|| ask_udp(address, &asked, patience()))?;
         let answer = answer.with_context(|| format!("no answer from {address}"))?;
         ensure!(
             Message::parse(&answer)?.answer.len() == 1,
@@ -106,13 +129,13 @@ impl Site {
 
     /// Asks until the fast path answers at all the addresses.
     pub(crate) fn wait_for_xdp(&self, server: &Server, addresses: &[&str]) -> Result<()> {
-        let until = Instant::now() + RESUME;
+        let until = Instant::now() + resume();
         for address in addresses {
             loop {
                 match self.ask(server, address) {
                     Ok(Path::Xdp) => break,
                     seen if Instant::now() > until => {
-                        bail!("{address} is not answered by AF_XDP within {RESUME:?}: {seen:?}")
+                        bail!("{address} is not answered by AF_XDP in time: {seen:?}")
                     }
                     _ => thread::sleep(Duration::from_millis(20)),
                 }
@@ -148,7 +171,7 @@ pub(crate) fn replied(server: &Server) -> Result<(u64, u64)> {
 
 /// Which path has replied, exactly once, since `before`. A worker may count a reply just after sending it.
 pub(crate) fn which(server: &Server, before: (u64, u64)) -> Result<Path> {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + patience();
     loop {
         let after = replied(server)?;
         match (after.0 - before.0, after.1 - before.1) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,8 +10,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use sluicegate_lab::harness::suite;
 use sluicegate_lab::netns::{Finished, Netns};
-use sluicegate_lab::scene::{LINK, SERVER_V4, SERVER_V6, Scene};
+use sluicegate_lab::scene::{LINK, PATIENCE, SERVER_V4, SERVER_V6, Scene};
 use sluicegate_lab::server::Server;
+use sluicegate_lab::upstream::Knobs;
+use sluicegate_lab::wire::{query, rtype};
 use sluicegate_lab::{needs, peers};
 
 fn main() -> ExitCode {
@@ -39,6 +42,11 @@ fn main() -> ExitCode {
             "no_loss_at_fifty_thousand",
             needs![Root, Netns, Peer("kxdpgun")],
             no_loss_at_fifty_thousand,
+        )
+        .test(
+            "bursts_of_misses_keep_no_frame",
+            needs![Root, Netns, Peer("kxdpgun")],
+            bursts_of_misses_keep_no_frame,
         )
         .run()
 }
@@ -281,29 +289,13 @@ impl Shot {
 
 fn shoot(scene: &Scene, server: &Server) -> Result<Shot> {
     const QUERIES: u64 = 150_000;
-    let questions = Questions::new("host.local.example A\n")?;
-    scene
-        .client_end()
-        .add_neighbour(SERVER_V4, scene.server_end().mac()?)?;
-    let mut command = peers::command("kxdpgun")?;
-    let target = SERVER_V4.to_string();
-    let (rate, from) = (["-t", "3", "-Q", "50000", "-b", "10"], ["-I", LINK, "-i"]);
-    command
-        .args(rate)
-        .args(from)
-        .args([questions.path(), &target]);
     let held_up = held_up(server)?;
-    let finished = scene.client.run(&command)?;
+    let rate = ["-t", "3", "-Q", "50000", "-b", "10"];
+    let (sent, answered) = fire(scene, "host.local.example A\n", &rate)?;
     let held_up = self::held_up(server)?.saturating_sub(held_up);
-    // kxdpgun leaves its own program on the client's interface.
-    scene.client.ip(&format!("link set dev {LINK} xdp off"))?;
-    let out = format!("{}{}", finished.stdout, finished.stderr);
-    ensure!(finished.success(), "kxdpgun: {out}");
-    let (sent, answered) =
-        kxdpgun_numbers(&out).with_context(|| format!("no totals in:\n{out}"))?;
     ensure!(
         sent >= QUERIES * 9 / 10,
-        "the generator sent too few: {out}"
+        "the generator sent too few: {sent}"
     );
     // A reply may reach its client before it is counted.
     let _ = server.expect_sum("xdp.", ".replied", sent);
@@ -320,6 +312,105 @@ fn shoot(scene: &Scene, server: &Server) -> Result<Shot> {
         lost_back: near.1 + far.0,
         held_up,
     })
+}
+
+/// Has kxdpgun ask these questions over and over; how many it sent, and how many replies it saw.
+fn fire(scene: &Scene, questions: &str, rate: &[&str]) -> Result<(u64, u64)> {
+    let questions = Questions::new(questions)?;
+    scene
+        .client_end()
+        .add_neighbour(SERVER_V4, scene.server_end().mac()?)?;
+    let mut command = peers::command("kxdpgun")?;
+    let target = SERVER_V4.to_string();
+    command
+        .args(rate)
+        .args(["-I", LINK, "-i"])
+        .args([questions.path(), &target]);
+    let finished = scene.client.run(&command)?;
+    // kxdpgun leaves its own program on the client's interface.
+    scene.client.ip(&format!("link set dev {LINK} xdp off"))?;
+    let out = format!("{}{}", finished.stdout, finished.stderr);
+    ensure!(finished.success(), "kxdpgun: {out}");
+    kxdpgun_numbers(&out).with_context(|| format!("no totals in:\n{out}"))
+}
+
+/// More misses at once than a queue has frames (4,096), places for clients who wait (as many) and the engine takes: each
+/// packet that was taken is answered or counted as dropped, and no frame is lost by any of the ways that leads.
+fn bursts_of_misses_keep_no_frame() -> Result<()> {
+    const BURSTS: u32 = 3;
+    const NAMES: u32 = 50_000;
+    let scene = Scene::new(1)?;
+    let server = scene.start(LOCAL_DATA)?;
+    // The first names wait for as long as the rest comes.
+    scene.upstream.set(Knobs {
+        delay: Duration::from_millis(500),
+        ..Knobs::default()
+    });
+    let mut dropped = 0;
+    for burst in 0..BURSTS {
+        let lines = (0..NAMES).map(|number| format!("b{burst}x{number}.upstream.example A\n"));
+        fire(
+            &scene,
+            &lines.collect::<String>(),
+            &["-t", "1", "-Q", "100000", "-b", "32"],
+        )?;
+        server
+            .wait_for_stats(PATIENCE * 4, |stats| {
+                let (received, replied, lost) = worker_counts(stats);
+                stats.get("engine.waiting") == Some(&0) && received == replied + lost
+            })
+            .context("not each packet was answered or counted")?;
+        let (received, _, lost) = worker_counts(&server.stats()?);
+        dropped = lost;
+        ensure!(received > 0, "burst {burst}: nothing came");
+    }
+    let drops = server.sum("xdp.", ".rx.drop.ring-full")? + dropped;
+    ensure!(
+        drops > 4096,
+        "only {drops} were too many: nothing was tested"
+    );
+    // All frames are there: so many hits at once would otherwise find none.
+    let (before, ..) = worker_counts(&server.stats()?);
+    let hits = scene.client.enter(|| {
+        let sockets: Result<Vec<_>> = (0..64).map(|_| connected()).collect();
+        let sockets = sockets?;
+        let query = query("host.local.example", rtype::A).build();
+        let mut answered = 0;
+        for _ in 0..100 {
+            for socket in &sockets {
+                socket.send(&query)?;
+            }
+            for socket in &sockets {
+                answered += u64::from(socket.recv(&mut [0; 512]).is_ok());
+            }
+        }
+        anyhow::Ok(answered)
+    })?;
+    ensure!(hits == 6400, "{hits} of 6,400 hits were answered");
+    let (after, ..) = worker_counts(&server.stats()?);
+    ensure!(after > before, "the hits did not come by AF_XDP");
+    Ok(())
+}
+
+fn connected() -> Result<UdpSocket> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.connect((SERVER_V4, 53))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket)
+}
+
+/// Of the link's only queue: packets received, replies, packets dropped under any name.
+fn worker_counts(stats: &BTreeMap<String, u64>) -> (u64, u64, u64) {
+    let of_worker = |part: &str| -> u64 {
+        let start = format!("xdp.{LINK}.0.{part}");
+        let found = stats.iter().filter(|(name, _)| name.starts_with(&start));
+        found.map(|(_, count)| count).sum()
+    };
+    (
+        of_worker("received"),
+        of_worker("replied"),
+        of_worker("drop."),
+    )
 }
 
 /// What the link's interface in the namespace has dropped: received, and to be sent.

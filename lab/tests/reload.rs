@@ -1,7 +1,7 @@
 //! SIGHUP: a good configuration takes effect and keeps the cache, a bad one changes nothing, no query is lost. SIGTERM:
 //! those who wait are answered first.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -26,6 +26,11 @@ fn main() -> ExitCode {
             "a_bad_file_changes_nothing",
             needs![Root, Netns],
             a_bad_file_changes_nothing,
+        )
+        .test(
+            "without_places_for_tcp_nobody_connects",
+            needs![Root, Netns],
+            without_places_for_tcp_nobody_connects,
         )
         .test("no_query_is_lost", needs![Root, Netns], no_query_is_lost)
         .test(
@@ -124,6 +129,31 @@ fn a_bad_file_changes_nothing() -> Result<()> {
     }
     server.reload(&scene.config(&local(3)))?;
     wait_for(&scene, Path::Xdp, 3)
+}
+
+/// `incoming-num-tcp: 0`, at the start and by a reload: connections are refused, UDP goes on.
+fn without_places_for_tcp_nobody_connects() -> Result<()> {
+    let scene = Scene::new(1)?;
+    let none = format!("{}\n  incoming-num-tcp: 0", local(1));
+    let server = scene.start(&none)?;
+    let connects = || {
+        let connect = || TcpStream::connect_timeout(&(SERVER_V4, 53).into(), PATIENCE).is_ok();
+        scene.client.enter(connect)
+    };
+    for (config, wanted) in [(None, false), (Some(local(2)), true), (Some(none), false)] {
+        if let Some(config) = config {
+            server.reload(&scene.config(&config))?;
+        }
+        let end = Instant::now() + PATIENCE;
+        while connects() != wanted {
+            ensure!(Instant::now() < end, "a connection: not {wanted}");
+            thread::sleep(Duration::from_millis(5));
+        }
+        for path in [Path::Xdp, Path::Udp] {
+            last_byte(&scene, path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Clients ask for hits and misses on every path while the configuration is read again and again.

@@ -142,7 +142,7 @@ pub(crate) fn swarms_of_name_servers_are_bounded() -> Result<()> {
 }
 
 /// A world of these zones and those above them.
-fn small_world(names: &[&str]) -> Result<World> {
+pub(crate) fn small_world(names: &[&str]) -> Result<World> {
     let needed = |zone: &Zone| {
         let mut names = names.iter();
         zone.name == "."

@@ -5,6 +5,7 @@ mod ask;
 mod asked;
 mod attacks;
 mod differ;
+mod files;
 mod questions;
 mod report;
 mod site;
@@ -52,6 +53,11 @@ fn main() -> ExitCode {
             "swarms_of_name_servers_are_bounded",
             needs![Root, Netns, Peer("knotd"), Peer("dnssec-signzone")],
             attacks::swarms_of_name_servers_are_bounded,
+        )
+        .test(
+            "changed_files_count_after_a_reload",
+            needs![Root, Netns, Peer("knotd"), Peer("dnssec-signzone")],
+            files::changed_files_count_after_a_reload,
         )
         .run()
 }

@@ -5,6 +5,7 @@ use std::process;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use sluicegate_lab::netns::{Netns, Process};
 use sluicegate_lab::peers;
 use sluicegate_lab::scene::{LINK, PATIENCE, Path, SERVER_V4, client_beside};
@@ -102,13 +103,21 @@ impl Site {
         Ok(())
     }
 
+    /// Sends SIGHUP.
+    pub(crate) fn hang_up(&self) -> Result<()> {
+        self.process().signal(Signal::SIGHUP)
+    }
+
     /// What the resolver has printed.
     pub(crate) fn log(&self) -> String {
-        let process = match &self.resolver {
+        self.process().lines_with("").join("\n")
+    }
+
+    fn process(&self) -> &Process {
+        match &self.resolver {
             Resolver::Sluicegate(server) => server.process(),
             Resolver::Unbound(process) => process,
-        };
-        process.lines_with("").join("\n")
+        }
     }
 }
 

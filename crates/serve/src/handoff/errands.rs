@@ -107,9 +107,7 @@ impl Errands {
             own,
         } = self;
         client.turn(Instant::now(), &mut |outcome, waiters| {
-            // What came from outside must not end the thread that everybody waits for.
-            let compile = AssertUnwindSafe(|| resolve::cache(shared, outcome));
-            let settled = catch_unwind(compile).unwrap_or(Err(Failure::Engine));
+            let settled = guarded(|| resolve::cache(shared, outcome));
             for waiter in waiters {
                 match waiter {
                     Waiter::Client(ticket) => {
@@ -154,5 +152,24 @@ impl Errands {
                 Waiter::Refresh => None,
             })
             .collect()
+    }
+}
+
+/// What came from outside must not end the thread that everybody waits for: should it make `compile` panic, there is no
+/// answer.
+fn guarded(compile: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(compile)).unwrap_or(Err(Failure::Engine))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_costs_one_answer_only() {
+        let outcome = guarded(|| panic!("a message that nobody has thought of"));
+        assert_eq!(outcome.err(), Some(Failure::Engine));
+        let next = guarded(|| Err(Failure::Overloaded));
+        assert_eq!(next.err(), Some(Failure::Overloaded));
     }
 }

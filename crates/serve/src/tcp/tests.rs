@@ -13,7 +13,7 @@ use super::service::{Peers, Service};
 use super::{Command, TcpHandle, TcpSettings};
 use crate::listen::open_tcp;
 use crate::testing::{FakeEngine, PATIENCE, free, query, remember, reply, shared};
-use crate::{DRAIN_LIMIT, Shared};
+use crate::{ANSWER_DEADLINE, DRAIN_LIMIT, Shared};
 
 struct Fixture {
     shared: Arc<Shared>,
@@ -157,6 +157,20 @@ fn answers_come_as_they_are_ready() {
     assert_eq!(receive(&mut client), (2, 0));
     fixture.engine.release();
     assert_eq!(receive(&mut client), (1, 2));
+    fixture.end();
+}
+
+#[test]
+fn who_waits_in_vain_is_told_so() {
+    let fixture = Fixture::new(10, IDLE);
+    let mut client = fixture.connect();
+    let limit = ANSWER_DEADLINE + PATIENCE;
+    client.set_read_timeout(Some(limit)).unwrap();
+    let start = Instant::now();
+    // The first to wait: whoever looks after deadlines sleeps without one until then.
+    client.write_all(&framed(1, "hold.example")).unwrap();
+    assert_eq!(receive(&mut client), (1, 2));
+    assert!(start.elapsed() >= ANSWER_DEADLINE, "{:?}", start.elapsed());
     fixture.end();
 }
 

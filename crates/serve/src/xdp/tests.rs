@@ -1,6 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
 use sluicegate_conf::{LoadOptions, load_text};
@@ -11,7 +11,8 @@ use sluicegate_xsk::testing::{MockKernel, MockOptions};
 use super::service::Service;
 use super::stats::Tallies;
 use super::worker::{Control, Worker};
-use crate::testing::{query, remember, shared_for};
+use crate::handoff::HubEnd;
+use crate::testing::{FakeEngine, PATIENCE, query, remember, shared_for};
 use crate::{PENDING_PER_WORKER, Registry};
 
 const OPTIONS: MockOptions = MockOptions {
@@ -31,14 +32,14 @@ const CONFIGURATION: &str = "server:
 /// Packets of one turn.
 const BATCH: u32 = 64;
 
-/// A worker over a kernel made of plain memory.
-fn worker() -> (Worker, MockKernel) {
+/// A worker over a kernel made of plain memory, and the other end of its hand-off.
+fn worker() -> (Worker, MockKernel, HubEnd) {
     let loaded = load_text(
         Path::new("/test.conf"),
         CONFIGURATION,
         &LoadOptions::default(),
     );
-    let (shared, _end) = shared_for(&loaded.config.unwrap());
+    let (shared, end) = shared_for(&loaded.config.unwrap());
     remember(&shared, "cached.example");
     let counters = shared.registry.counters("xdp.test.0");
     let port = shared.handoff_port(PENDING_PER_WORKER as usize).unwrap();
@@ -53,7 +54,7 @@ fn worker() -> (Worker, MockKernel) {
         tally,
         queue,
     };
-    (worker, kernel)
+    (worker, kernel, end)
 }
 
 /// An Ethernet frame of a query over IPv4, without checksums but the header's.
@@ -91,7 +92,7 @@ fn lay_out(worker: &mut Worker, kernel: &MockKernel, frame: &[u8]) {
 
 #[test]
 fn a_hit_allocates_nothing_on_its_way_through_the_worker() {
-    let (mut worker, kernel) = worker();
+    let (mut worker, kernel, _end) = worker();
     for (name, counter) in [
         ("cached.example", Counter::CacheHits),
         ("hit.example", Counter::LocalAnswers),
@@ -114,4 +115,30 @@ fn a_hit_allocates_nothing_on_its_way_through_the_worker() {
         }
     }
     assert!(worker.queue.is_consistent());
+}
+
+#[test]
+fn who_could_be_told_what_has_expired_waits_on_when_it_is_gone() {
+    let (mut worker, kernel, end) = worker();
+    let _engine = FakeEngine::start(end);
+    let frame = frame("late.example");
+    // The first lays the query out; the others are it, each told that it is late and then what was asked for.
+    lay_out(&mut worker, &kernel, &frame);
+    assert_eq!(kernel.deliver(BATCH, frame.len() as u32), BATCH);
+    let until = Instant::now() + PATIENCE;
+    let counted = |worker: &Worker, counter| worker.counters.snapshot().value(counter);
+    while counted(&worker, Counter::Replied) < u64::from(BATCH) {
+        worker.turn().unwrap();
+        let sent = counted(&worker, Counter::Replied);
+        assert!(Instant::now() < until, "{sent} of {BATCH} are answered");
+    }
+    for (counter, count) in [
+        (Counter::HandedOff, BATCH),
+        (Counter::Resolved, BATCH),
+        (Counter::Failed, 0),
+    ] {
+        let found = counted(&worker, counter);
+        assert_eq!(found, u64::from(count), "{}", counter.label());
+    }
+    assert!(worker.service.is_idle() && worker.queue.is_consistent());
 }

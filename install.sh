@@ -88,12 +88,16 @@ check_place() {
     fi
 }
 
-install_pages() {
-    local pages page
+# What the program writes of itself: manual pages, completions, what is known of drivers.
+generate_pages() {
     pages=$(mktemp -d)
     # shellcheck disable=SC2064 # the folder of now
     trap "rm -rf '$pages'" EXIT
     "$binary" generate "$pages"
+}
+
+install_pages() {
+    local page
     for page in "$pages"/man8/*; do put 644 "$page" "/usr/share/man/man8/${page##*/}"; done
     put 644 "$pages/man5/sluicegate.conf.5" /usr/share/man/man5/sluicegate.conf.5
     put 644 "$pages/completions/bash/sluicegate" /usr/share/bash-completion/completions/sluicegate
@@ -131,19 +135,14 @@ make_folders() {
     [ -d /var/lib/sluicegate ] || run install -d -m 750 -o sluicegate -g sluicegate /var/lib/sluicegate
 }
 
-# What XDP can be expected to be on an interface with this driver, as of Linux 6.12.
+# What XDP can be expected to be on an interface with this driver, as the program itself knows it.
 mode_of() {
-    case $1 in
-    ixgbe | i40e | ice | igc | mlx5_core | nfp | stmmac | dwmac-* | st_gmac | tsnep | fsl_dpaa2_eth)
-        echo "zero-copy" ;;
-    igb) echo "zero-copy from Linux 6.14 on, native copy before" ;;
-    virtio_net) echo "zero-copy from Linux 6.11 on where the host allows it, else native copy" ;;
-    gve) echo "zero-copy with some queue formats, else native copy" ;;
-    ixgbevf | mlx4_en | bnxt_en | ena | mana | hv_netvsc | vmxnet3 | qede | sfc | atlantic | ionic | mvneta | mvpp2 | fec | \
-        enetc | fsl_enetc | lan966x* | thunder-nicvf | nicvf | rvu_nicpf | cpsw | am65-cpsw-nuss | xen_netfront | veth)
-        echo "native copy" ;;
-    *) return 1 ;;
-    esac
+    local pattern mode
+    while IFS=$'\t' read -r pattern mode; do
+        # shellcheck disable=SC2254 # a pattern
+        case $1 in $pattern) echo "$mode"; return ;; esac
+    done <"$pages/drivers"
+    return 1
 }
 
 # Tells of each interface with a driver what mode to expect. Only tells: the server finds out by itself at each start.
@@ -202,8 +201,9 @@ tell_systemd() {
 }
 
 install_all() {
-    local next=''
+    local next='' pages=''
     check_place
+    generate_pages
     put 755 "$binary" /usr/sbin/sluicegate
     put 644 dist/systemd/sluicegate.service /usr/lib/systemd/system/sluicegate.service
     put 644 dist/systemd/sluicegate.socket /usr/lib/systemd/system/sluicegate.socket

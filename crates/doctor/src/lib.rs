@@ -26,6 +26,6 @@ pub use facts::{
     Program, Role, Route, Served, Serving, Unit, Wanted, WantedListen,
 };
 pub use finding::{Finding, Group, Mend, Value, Verdict};
-pub use known::{Driver, KernelVersion, driver};
+pub use known::{Driver, KernelVersion, driver, drivers};
 pub use report::{json, summary, text};
 pub use undo::{Undo, UndoError};

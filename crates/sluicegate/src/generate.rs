@@ -12,7 +12,7 @@ use sluicegate_conf::table::{Clause, Keyword, Status, keywords};
 use crate::cli::Cli;
 
 /// Writes what a package ships beside the program, out of the program's own tables: `man8/` (the command),
-/// `man5/` (the configuration), `completions/` (bash, zsh, fish).
+/// `man5/` (the configuration), `completions/` (bash, zsh, fish); and for `install.sh`, `drivers`: what is known of each.
 ///
 /// # Errors
 /// A file could not be written.
@@ -20,7 +20,22 @@ pub(crate) fn run(directory: &Path) -> anyhow::Result<()> {
     manual_of_commands(&directory.join("man8"))?;
     let man5 = directory.join("man5");
     write(&man5, "sluicegate.conf.5", &manual_of_configuration())?;
-    completions(&directory.join("completions"))
+    completions(&directory.join("completions"))?;
+    write(directory, "drivers", drivers().as_bytes())
+}
+
+/// A line for each name of a driver with XDP, `*` standing for any rest: the name, a tab, what it can do.
+fn drivers() -> String {
+    let mut lines = String::new();
+    for row in sluicegate_doctor::drivers() {
+        let Some(abilities) = row.abilities() else {
+            continue;
+        };
+        for name in std::iter::once(&row.name).chain(row.also) {
+            lines.extend([name, "\t", &abilities, "\n"]);
+        }
+    }
+    lines
 }
 
 fn manual_of_commands(directory: &Path) -> anyhow::Result<()> {

@@ -114,7 +114,8 @@ fn is_left_alone(machine: &Machine) -> Result<()> {
 }
 
 /// Where another server has port 53, the package takes it from nobody, neither now nor at the next start, and says so.
-/// Once the other has gone, what the message says to type starts the server. So too after a removal.
+/// What was not enabled stays so when the package comes back; what the message says to type starts the server. With a
+/// configuration of the operator's own it comes back whoever is beside it; else it gives way, its socket unit too.
 pub(crate) fn beside_another_server() -> Result<()> {
     let packages = Packages::make("beside")?;
     let machine = Machine::boot()?;
@@ -127,13 +128,37 @@ pub(crate) fn beside_another_server() -> Result<()> {
     let other = begin_other()?;
     let said = gives_way(&machine)?;
     drop(other);
+    let remove = "apt-get remove -q -y sluicegate";
+    machine.shell(remove)?;
     let command = "systemctl enable --now sluicegate";
+    let again = install(&machine, "/tmp/first.deb")?;
+    ensure!(
+        again.contains("was not enabled before") && again.contains(command),
+        "{again}"
+    );
+    is_off(&machine)?;
     ensure!(said.contains(command), "{said}");
     machine.shell(command)?;
     wait_active(&machine)?;
     answers(machine.netns(), "127.0.0.1")?;
 
-    machine.shell("apt-get remove -q -y sluicegate")?;
+    // A configuration of the operator's own: what others have at the addresses of the first one is no reason.
+    machine.shell(&format!(
+        "sed -i 's/^    interface: 127.0.0.1$/    interface: 127.0.0.9/; /^    interface: ::1$/d' {CONFIG} && {remove}"
+    ))?;
+    let other = machine
+        .netns()
+        .enter(|| std::net::UdpSocket::bind("127.0.0.1:53"))?;
+    install(&machine, "/tmp/first.deb")?;
+    wait_active(&machine)?;
+    answers(machine.netns(), "127.0.0.9")?;
+    machine.shell("systemctl is-enabled sluicegate.service")?;
+    drop(other);
+
+    machine.shell(&format!(
+        "sed -i 's/^    interface: 127.0.0.9$/    interface: 127.0.0.1\\n    interface: ::1/' {CONFIG} && \
+         systemctl enable sluicegate.socket && {remove}"
+    ))?;
     let _other = begin_other()?;
     gives_way(&machine).map(drop)
 }
@@ -145,7 +170,16 @@ fn gives_way(machine: &Machine) -> Result<String> {
         said.contains("NOT started and NOT enabled: port 53 is taken"),
         "{said}"
     );
-    machine.shell("! systemctl is-active sluicegate.service")?;
-    machine.shell("! systemctl is-enabled sluicegate.service")?;
+    is_off(machine)?;
     Ok(said)
+}
+
+/// Neither the server nor its sockets are there, now or at the next start.
+fn is_off(machine: &Machine) -> Result<()> {
+    for unit in ["sluicegate.service", "sluicegate.socket"] {
+        machine.shell(&format!(
+            "! systemctl is-active {unit} && ! systemctl is-enabled {unit}"
+        ))?;
+    }
+    Ok(())
 }

@@ -209,7 +209,11 @@ fn in_folder(folder: &Path) -> Result<()> {
 fn tells_the_mode(folder: &Path, script: &dyn Fn(&[&str]) -> Result<String>) -> Result<()> {
     let sys = folder.join("net");
     let net = sys.display().to_string();
-    for (name, driver) in [("eth7", "ice"), ("wlan0", "iwlwifi")] {
+    for (name, driver) in [
+        ("eth7", "ice"),
+        ("end0", "dwmac-sun8i"),
+        ("wlan0", "iwlwifi"),
+    ] {
         let device = sys.join(name).join("device");
         let drivers = folder.join("drivers").join(driver);
         fs::create_dir_all(&device)?;
@@ -218,10 +222,16 @@ fn tells_the_mode(folder: &Path, script: &dyn Fn(&[&str]) -> Result<String>) -> 
     }
     fs::create_dir_all(sys.join("lo"))?;
     let said = script(&["--dry-run", "--interfaces", &net])?;
-    ensure!(said.contains("eth7 (ice): zero-copy"), "{said}");
-    ensure!(said.contains("wlan0 (iwlwifi): "), "{said}");
+    ensure!(
+        said.contains("eth7 (ice): native XDP with zero-copy since Linux 5.5"),
+        "{said}"
+    );
+    ensure!(said.contains("end0 (dwmac-sun8i): native XDP"), "{said}");
+    ensure!(said.contains("wlan0 (iwlwifi): no XDP"), "{said}");
     ensure!(!said.contains("lo ("), "{said}");
-    fs::remove_dir_all(sys.join("eth7"))?;
+    for name in ["eth7", "end0"] {
+        fs::remove_dir_all(sys.join(name))?;
+    }
     let said = script(&["--dry-run", "--interfaces", &net])?;
     ensure!(said.contains("no-xdp.conf"), "{said}");
     Ok(())

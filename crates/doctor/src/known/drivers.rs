@@ -5,6 +5,8 @@ use super::KernelVersion;
 pub struct Driver {
     /// As `ethtool -i` names it.
     pub name: &'static str,
+    /// What it is called below `/sys/class/net` where that differs; `*` stands for any rest.
+    pub also: &'static [&'static str],
     /// The first kernel on which programs run in the driver; `None`: generic mode only.
     pub native: Option<KernelVersion>,
     /// The first kernel with AF_XDP zero-copy; `None`: it copies.
@@ -17,16 +19,34 @@ pub struct Driver {
     pub source: &'static str,
 }
 
+/// All rows.
+pub const fn drivers() -> &'static [Driver] {
+    DRIVERS
+}
+
 /// The row of a driver.
 pub fn driver(name: &str) -> Option<&'static Driver> {
     DRIVERS.iter().find(|row| row.name == name)
 }
 
 impl Driver {
+    /// What it can do, and since when, in a few words; `None`: no XDP of its own.
+    pub fn abilities(&self) -> Option<String> {
+        let native = self.native?;
+        Some(match self.zero_copy {
+            Some(first) if first == native => {
+                format!("native XDP with zero-copy since Linux {first}")
+            }
+            Some(first) => format!("native XDP since Linux {native}, zero-copy since {first}"),
+            None => format!("native XDP in copy mode since Linux {native}"),
+        })
+    }
+
     /// A driver with XDP since a kernel, and no zero-copy.
     const fn native(name: &'static str, major: u32, minor: u32) -> Self {
         Self {
             name,
+            also: &[],
             native: Some(KernelVersion(major, minor, 0)),
             zero_copy: None,
             note: "",
@@ -39,12 +59,18 @@ impl Driver {
     const fn generic(name: &'static str, source: &'static str) -> Self {
         Self {
             name,
+            also: &[],
             native: None,
             zero_copy: None,
             note: "",
             tested: false,
             source,
         }
+    }
+
+    const fn also(mut self, names: &'static [&'static str]) -> Self {
+        self.also = names;
+        self
     }
 
     const fn zero_copy(mut self, major: u32, minor: u32) -> Self {
@@ -94,7 +120,7 @@ const DRIVERS: &[Driver] = &[
     Driver::native("ixgbe", 4, 12)
         .zero_copy(4, 20)
         .note("zero-copy is reported to be unstable by Knot DNS's manual; watch the counters"),
-    Driver::native("thunder-nicvf", 4, 12),
+    Driver::native("thunder-nicvf", 4, 12).also(&["nicvf"]),
     Driver::native("i40e", 4, 13)
         .zero_copy(4, 20)
         .note("steering rules and AF_XDP on one port are reported to conflict (ethernet-linux-i40e 15, 16)"),
@@ -113,7 +139,7 @@ const DRIVERS: &[Driver] = &[
     Driver::native("hv_netvsc", 5, 6)
         .note("with accelerated networking packets come in by the virtual function below, often mlx5 or mana"),
     Driver::native("mvpp2", 5, 9),
-    Driver::native("xen-netfront", 5, 9),
+    Driver::native("xen-netfront", 5, 9).also(&["xen_netfront", "vif"]),
     Driver::native("igb", 5, 10)
         .zero_copy(6, 14)
         .note("attaching resets the NIC: some seconds without link")
@@ -121,14 +147,23 @@ const DRIVERS: &[Driver] = &[
         .told_by(LAB),
     Driver::native("fsl_dpa", 5, 11),
     Driver::native("igc", 5, 13).zero_copy(5, 14),
-    Driver::native("st_gmac", 5, 13).zero_copy(5, 13),
+    Driver::native("st_gmac", 5, 13)
+        .zero_copy(5, 13)
+        .also(&["stmmac", "dwmac-*"]),
     Driver::native("fsl_enetc", 5, 13),
     Driver::native("bonding", 5, 15)
         .note("programs run on the members; a socket bound to the bond itself gets nothing")
         .told_by(LAB),
-    Driver::native("rvu-nicpf", 5, 16),
+    Driver::native("rvu-nicpf", 5, 16).also(&["rvu_nicpf"]),
     Driver::native("mana", 5, 17),
     Driver::native("atlantic", 5, 19).told_by("the kernel's log: drivers/net/ethernet/aquantia"),
+    Driver::native("fec", 6, 2).told_by("the kernel's log: drivers/net/ethernet/freescale"),
+    Driver::native("lan966x-switch", 6, 2)
+        .also(&["lan966x*"])
+        .told_by("the kernel's log: drivers/net/ethernet/microchip"),
+    Driver::native("tsnep", 6, 3)
+        .zero_copy(6, 4)
+        .told_by("the kernel's log: drivers/net/ethernet/engleder"),
     Driver::native("gve", 6, 4)
         .zero_copy(6, 4)
         .note("the program must be attached before sockets are bound, as is done here")
@@ -137,6 +172,8 @@ const DRIVERS: &[Driver] = &[
         .note("native mode seen on 6.12 and 7.2, generic only on 6.1")
         .tested()
         .told_by("run in a virtual machine on Linux 6.1, 6.12 and 7.2"),
+    Driver::native("ionic", 6, 9).told_by("the kernel's log: drivers/net/ethernet/pensando"),
+    Driver::native("am65-cpsw-nuss", 6, 10).told_by("the kernel's log: drivers/net/ethernet/ti"),
     Driver::generic("e1000e", "run in a virtual machine on Linux 6.1, 6.12 and 7.2").tested(),
     Driver::generic("e1000", "the kernel's source: no ndo_bpf"),
     Driver::generic("r8169", RUNBOUND),
@@ -165,6 +202,17 @@ mod tests {
         assert!(DRIVERS.iter().all(|row| !row.source.is_empty()));
         let late = |row: &&Driver| row.zero_copy.is_some() && row.native > row.zero_copy;
         assert_eq!(DRIVERS.iter().find(late), None);
+    }
+
+    #[test]
+    fn abilities_in_words() {
+        let told = |name| driver(name).and_then(Driver::abilities);
+        let igb = "native XDP since Linux 5.10, zero-copy since 6.14".to_owned();
+        assert_eq!(told("igb"), Some(igb));
+        let ice = "native XDP with zero-copy since Linux 5.5".to_owned();
+        assert_eq!(told("ice"), Some(ice));
+        let ena = "native XDP in copy mode since Linux 5.6".to_owned();
+        assert_eq!((told("ena"), told("e1000e")), (Some(ena), None));
     }
 
     #[test]

@@ -3,6 +3,6 @@
 mod drivers;
 mod kernels;
 
-pub use drivers::{Driver, driver};
+pub use drivers::{Driver, driver, drivers};
 pub use kernels::KernelVersion;
 pub(crate) use kernels::{NEEDED, troubles};

@@ -6,6 +6,7 @@ mod ready;
 mod receive;
 mod respond;
 mod send;
+mod sourced;
 #[cfg(test)]
 mod tests;
 mod worker;

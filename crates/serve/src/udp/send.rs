@@ -1,14 +1,12 @@
 use std::io::IoSlice;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::SocketAddr;
 
-use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
-use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage};
 use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny};
 
 use super::receive::{BATCH, Buffers};
+use super::sourced::Sourced;
 use super::{Endpoint, LocalAddress};
 
 /// A reply that lies in a slot of [`Buffers`].
@@ -23,41 +21,51 @@ pub(super) struct Reply {
 /// Sends replies. One for each worker.
 #[derive(Debug)]
 pub(super) struct Sender {
-    // One header each, kept so that a reply from a wildcard socket allocates nothing.
-    v4: MultiHeaders<SockaddrStorage>,
-    v6: MultiHeaders<SockaddrStorage>,
+    sourced: Sourced,
 }
 
 impl Sender {
     /// A sender.
     pub(super) fn new() -> Self {
         Self {
-            v4: MultiHeaders::preallocate(1, Some(nix::cmsg_space!(in_pktinfo))),
-            v6: MultiHeaders::preallocate(1, Some(nix::cmsg_space!(in6_pktinfo))),
+            sourced: Sourced::new(),
+        }
+    }
+
+    /// Gets ready for a socket that will be sent from.
+    pub(super) fn prepare(&mut self, endpoint: &Endpoint) {
+        if endpoint.is_wildcard() {
+            self.sourced.prepare(endpoint.address().is_ipv4());
         }
     }
 
     /// Sends the replies of one batch; returns how many the socket did not take.
     ///
-    /// From an address of its own a socket takes all in one `sendmmsg`; from a wildcard each reply
-    /// carries its own source address, and goes alone.
+    /// From an address of its own a socket takes all in one `sendmmsg`; from a wildcard those beside each other that
+    /// leave from the same address.
     pub(super) fn send_batch(
         &mut self,
         endpoint: &Endpoint,
         buffers: &Buffers,
         replies: &[Reply],
     ) -> u64 {
-        if endpoint.is_wildcard() || replies.len() == 1 {
-            let failed = replies.iter().filter(|reply| {
-                let datagram = &buffers.datagrams[reply.slot];
-                let bytes = &buffers.slot(reply.slot)[..reply.len];
-                !self.send_one(endpoint, datagram.client, datagram.local, bytes)
-            });
-            return failed.count() as u64;
-        }
+        let local = |reply: &Reply| buffers.datagrams[reply.slot].local;
+        let parts = replies.chunks(BATCH);
+        let runs = parts.flat_map(|part| part.chunk_by(|a, b| local(a) == local(b)));
         let mut failed = 0;
-        for chunk in replies.chunks(BATCH) {
-            failed += send_many(endpoint, buffers, chunk);
+        for run in runs {
+            let mut messages = run.iter().map(|reply| {
+                let client = buffers.datagrams[reply.slot].client;
+                (client, &buffers.slot(reply.slot)[..reply.len])
+            });
+            failed += match (local(&run[0]), run.len()) {
+                (Some(local), _) => self.sourced.send(endpoint, local, messages),
+                (None, 1) => {
+                    let alone = |(client, bytes)| !self.send_one(endpoint, client, None, bytes);
+                    u64::from(messages.next().is_some_and(alone))
+                }
+                (None, _) => send_many(endpoint, buffers, run),
+            };
         }
         failed
     }
@@ -70,56 +78,11 @@ impl Sender {
         local: Option<LocalAddress>,
         bytes: &[u8],
     ) -> bool {
-        let Some(local) = local else {
-            return rustix::net::sendto(endpoint, bytes, SendFlags::DONTWAIT, &client).is_ok();
-        };
-        let packet_info = PacketInfo::from(local);
-        let (headers, control) = match &packet_info {
-            PacketInfo::V4(info) => (&mut self.v4, ControlMessage::Ipv4PacketInfo(info)),
-            PacketInfo::V6(info) => (&mut self.v6, ControlMessage::Ipv6PacketInfo(info)),
-        };
-        let fd = endpoint.as_fd().as_raw_fd();
-        let slices = [[IoSlice::new(bytes)]];
-        let to = [Some(SockaddrStorage::from(client))];
-        // With a single message, Ok means that it was taken. The result must not be iterated: nix would
-        // read an address that sending does not fill in.
-        nix::sys::socket::sendmmsg(fd, headers, &slices, to, [control], MsgFlags::MSG_DONTWAIT)
-            .is_ok()
-    }
-}
-
-/// The source address of a reply, as the kernel wants it.
-enum PacketInfo {
-    V4(in_pktinfo),
-    V6(in6_pktinfo),
-}
-
-impl From<LocalAddress> for PacketInfo {
-    fn from(local: LocalAddress) -> Self {
-        // Interface 0: the routing table decides, as for any other packet from that address.
-        match local.ip {
-            IpAddr::V4(ip) => {
-                let ipi_spec_dst = in_addr {
-                    s_addr: u32::from_ne_bytes(ip.octets()),
-                };
-                Self::V4(in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst,
-                    ipi_addr: in_addr { s_addr: 0 },
-                })
-            }
-            IpAddr::V6(ip) => {
-                let ipi6_ifindex = if ip.is_unicast_link_local() {
-                    local.ifindex
-                } else {
-                    0
-                };
-                Self::V6(in6_pktinfo {
-                    ipi6_addr: in6_addr {
-                        s6_addr: ip.octets(),
-                    },
-                    ipi6_ifindex,
-                })
+        match local {
+            None => rustix::net::sendto(endpoint, bytes, SendFlags::DONTWAIT, &client).is_ok(),
+            Some(local) => {
+                let once = std::iter::once((client, bytes));
+                self.sourced.send(endpoint, local, once) == 0
             }
         }
     }
@@ -163,4 +126,67 @@ fn transmit(endpoint: &Endpoint, messages: &mut [MMsgHdr<'_>]) -> u64 {
         }
     }
     failed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+
+    use super::*;
+    use crate::listen::open_udp;
+    use crate::testing::{free, udp_client};
+
+    /// Replies in all slots but the third, whose client can't be sent to, from `sources` in turn.
+    fn send_all(bound: IpAddr, sources: &[IpAddr]) {
+        let address = free(bound);
+        let socket = open_udp(address, 1).unwrap().remove(0);
+        let endpoint = Endpoint::new(address, socket);
+        let mut sender = Sender::new();
+        // Before and after it is ready for this socket.
+        for is_ready in [false, true] {
+            if is_ready {
+                sender.prepare(&endpoint);
+            }
+            let clients = sources.iter().map(|ip| {
+                let client = udp_client(SocketAddr::new(*ip, address.port()));
+                (*ip, client)
+            });
+            let clients: Vec<(IpAddr, UdpSocket)> = clients.collect();
+            let mut buffers = Buffers::new(64);
+            let mut replies = Vec::new();
+            for slot in 0..BATCH {
+                let (ip, client) = &clients[slot / 5 % clients.len()];
+                let datagram = &mut buffers.datagrams[slot];
+                datagram.client = match slot {
+                    2 => SocketAddr::new(*ip, 0), // EINVAL
+                    _ => client.local_addr().unwrap(),
+                };
+                datagram.local = endpoint.is_wildcard().then_some(LocalAddress {
+                    ip: *ip,
+                    ifindex: 1,
+                });
+                buffers.slot_mut(slot)[0] = slot as u8;
+                replies.push(Reply { slot, len: 1 });
+            }
+            assert_eq!(sender.send_batch(&endpoint, &buffers, &replies), 1);
+            for slot in (0..BATCH).filter(|slot| *slot != 2) {
+                let mut buf = [0; 64];
+                let len = clients[slot / 5 % clients.len()].1.recv(&mut buf).unwrap();
+                assert_eq!(buf[..len], [slot as u8], "{bound}, ready: {is_ready}");
+            }
+        }
+        if endpoint.is_wildcard() {
+            assert!(sender.sourced.is_prepared(bound.is_ipv4()));
+        }
+    }
+
+    #[test]
+    fn a_reply_that_cannot_be_sent_keeps_no_other_of_its_batch_back() {
+        let v4 = |last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
+        send_all(v4(1), &[v4(1)]);
+        send_all(Ipv4Addr::UNSPECIFIED.into(), &[v4(1), v4(7), v4(200)]);
+        let one = Ipv6Addr::LOCALHOST.into();
+        send_all(one, &[one]);
+        send_all(Ipv6Addr::UNSPECIFIED.into(), &[one]);
+    }
 }

@@ -163,6 +163,7 @@ impl UdpWorker {
             );
             return;
         }
+        self.io.sender.prepare(&endpoint);
         let receiver = Receiver::new(&endpoint);
         let listening = Some(Listening {
             endpoint: Rc::new(endpoint),

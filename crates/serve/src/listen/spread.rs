@@ -100,4 +100,40 @@ mod tests {
         let told: Vec<_> = sockets.iter().map(|s| s.cpu_affinity().unwrap()).collect();
         assert_eq!(told, own);
     }
+    #[test]
+    fn a_query_comes_to_the_socket_of_the_processor_that_it_came_by() {
+        const QUERIES: usize = 16;
+        let own = processors();
+        let [one, other, ..] = own[..] else {
+            return; // there is nothing to choose from
+        };
+        let address = UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let sockets = open_udp(address, 2).unwrap();
+        Spread::ByProcessor(vec![one, other]).apply(&sockets);
+        let sockets = sockets.into_iter().map(UdpSocket::from);
+        let sockets: Vec<UdpSocket> = sockets.collect();
+        for (socket, processor) in sockets.iter().zip([one, other]) {
+            let sender = std::thread::spawn(move || {
+                let mut only = CpuSet::new();
+                only.set(processor);
+                rustix::thread::sched_setaffinity(None, &only).unwrap();
+                // What the sender's processor sends to itself it receives itself.
+                for _ in 0..QUERIES {
+                    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+                    client.send_to(b"x", address).unwrap();
+                }
+            });
+            sender.join().unwrap();
+            socket.set_nonblocking(false).unwrap();
+            let patience = std::time::Duration::from_secs(10);
+            socket.set_read_timeout(Some(patience)).unwrap();
+            for query in 0..QUERIES {
+                let received = socket.recv(&mut [0]);
+                assert!(received.is_ok(), "query {query} by processor {processor}");
+            }
+        }
+    }
 }

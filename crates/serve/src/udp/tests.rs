@@ -207,6 +207,49 @@ fn rubbish_is_counted_and_the_next_query_answered() {
 }
 
 #[test]
+fn who_asks_by_broadcast_is_not_answered() {
+    let address = free(Ipv4Addr::UNSPECIFIED.into());
+    let mut worker = lone_worker(address);
+    let to = |last| SocketAddr::new([127, 255, 255, last].into(), address.port());
+    let client = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    client.set_broadcast(true).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    client.send_to(&query(1, "hit.example"), to(255)).unwrap();
+    client.send_to(&query(2, "hit.example"), to(254)).unwrap();
+    let counts = |worker: &UdpWorker| worker.counters.snapshot();
+    let end = Instant::now() + Duration::from_secs(10);
+    while counts(&worker).value(Counter::Received) < 2 && Instant::now() < end {
+        worker.serve(0, 1);
+    }
+    assert_eq!(receive(&client), (2, 0));
+    assert_eq!(counts(&worker).value(Counter::DropMalformed), 1);
+    assert_eq!(counts(&worker).value(Counter::Replied), 1);
+}
+
+#[test]
+fn a_client_that_has_gone_harms_nobody() {
+    let fixture = Fixture::on(Ipv4Addr::LOCALHOST);
+    for id in 0..40 {
+        let client = udp_client(fixture.address);
+        client.send(&query(id, "hold.example")).unwrap();
+    }
+    // The replies to closed ports come back as ICMP errors.
+    fixture.engine.release();
+    for id in 0..40 {
+        assert_eq!(
+            Fixture::ask(fixture.address, &query(id, "hit.example")),
+            (id, 0)
+        );
+    }
+    let total = fixture.end();
+    assert_eq!(total.value(Counter::Received), 80);
+    assert_eq!(total.value(Counter::Replied), 80);
+    assert_eq!(total.value(Counter::DropSend), 0);
+}
+
+#[test]
 fn closing_an_address_answers_what_it_has() {
     let fixture = Fixture::on(Ipv4Addr::LOCALHOST);
     let client = udp_client(fixture.address);

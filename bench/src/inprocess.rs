@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
 use sluicegate_inprocess::{
-    BUFFER_BYTES, Fixture, MAX_BATCH, Operation, Prepared, frame, known, renumber,
+    BUFFER_BYTES, Fixture, MAX_BATCH, Operation, Prepared, access_list, frame, known, local,
+    renumber,
 };
 
 use crate::data::{Random, Zipf};
@@ -44,6 +46,9 @@ pub(crate) fn measure(effort: Effort) -> Result<BTreeMap<String, f64>> {
         let mut step = operation.prepare(QUERIES)?;
         put(format!("ns {}", operation.name()), each(&mut *step) - copy);
     }
+    for (name, cost) in access_lists() {
+        put(name, cost);
+    }
     let largest = if effort == Effort::Smoke {
         100_000
     } else {
@@ -68,11 +73,22 @@ pub(crate) fn measure(effort: Effort) -> Result<BTreeMap<String, f64>> {
         for (draw, numbers) in &draws {
             put(
                 format!("ns whole {label} {draw}"),
-                over(&fixture, numbers, 1)?,
+                over((&fixture, &known(0)), numbers, 1)?,
             );
             put(
                 format!("ns whole {label} {draw}, in batches"),
-                over(&fixture, numbers, MAX_BATCH)?,
+                over((&fixture, &known(0)), numbers, MAX_BATCH)?,
+            );
+        }
+    }
+    for (names, label) in [(1_000, "1k"), (1_000_000, "1m")] {
+        let fixture = Fixture::with_local(names)?;
+        let mut random = Random::new(9);
+        let numbers: Vec<u32> = (0..DRAWS).map(|_| random.below(names)).collect();
+        for (batch, note) in [(1, ""), (MAX_BATCH, ", in batches")] {
+            put(
+                format!("ns local {label} uniform{note}"),
+                over((&fixture, &local(0)), &numbers, batch)?,
             );
         }
     }
@@ -92,9 +108,38 @@ fn each(step: &mut dyn FnMut()) -> f64 {
     })
 }
 
-/// Nanoseconds of a whole hit, the names as drawn, so many in a batch; the cost of making the queries taken off.
-fn over(fixture: &Fixture, draws: &[u32], batch: usize) -> Result<f64> {
-    let template = frame(&known(0));
+/// Nanoseconds of a look at access lists of more and more prefixes, for clients of which about half are in one of them:
+/// prefixes spread over all addresses, as those of an operator's customers are, and side by side within few, which is the
+/// most that they can cost.
+fn access_lists() -> Vec<(String, f64)> {
+    let mut random = Random::new(9);
+    let mut look = |prefixes: u32, spread: u32, label: &str| {
+        let acl = access_list(prefixes, |n| n.wrapping_mul(spread * 256));
+        let clients: Vec<IpAddr> = (0..DRAWS)
+            .map(|_| {
+                let block = random.below(prefixes) * spread + random.below(2);
+                IpAddr::V4((block.wrapping_mul(256) | random.below(256)).into())
+            })
+            .collect();
+        let cost = least(|| {
+            for client in &clients {
+                black_box(acl.action(black_box(*client)));
+            }
+            f64::from(DRAWS as u32)
+        });
+        (format!("ns acl {label}"), cost)
+    };
+    vec![
+        look(1_000, 1 << 24 >> 10, "1k"),
+        look(100_000, (1 << 24) / 100_000, "100k"),
+        look(100_000, 2, "100k side by side"),
+    ]
+}
+
+/// Nanoseconds of a whole hit, the names as drawn, so many in a batch; the cost of making the queries taken off. The first
+/// name is that of number 0.
+fn over((fixture, first): (&Fixture, &str), draws: &[u32], batch: usize) -> Result<f64> {
+    let template = frame(first);
     let mut frames = vec![vec![0; BUFFER_BYTES]; batch];
     let mut prepared = vec![Prepared::empty(); batch];
     let mut answered = 0usize;

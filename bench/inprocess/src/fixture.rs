@@ -40,7 +40,20 @@ pub(crate) const LOCAL_NAMES: u32 = 64;
 impl Fixture {
     /// With a cache of so many bytes that knows the names below `names`.
     pub fn new(cache_bytes: u64, names: u32) -> Result<Self> {
-        let data = (0..LOCAL_NAMES)
+        let fixture = Self::build(cache_bytes, LOCAL_NAMES)?;
+        for number in 0..names {
+            fixture.insert(number)?;
+        }
+        Ok(fixture)
+    }
+
+    /// With an empty cache, and so many names in the local data.
+    pub fn with_local(names: u32) -> Result<Self> {
+        Self::build(1 << 20, names)
+    }
+
+    fn build(cache_bytes: u64, local_names: u32) -> Result<Self> {
+        let data = (0..local_names)
             .map(|number| format!("  local-data: \"{} A 192.0.2.80\"\n", local(number)));
         let loaded = sluicegate_conf::load_text(
             Path::new("/bench.conf"),
@@ -50,15 +63,11 @@ impl Fixture {
         let config = loaded.config.as_ref().context("the configuration")?;
         let policy = Policy::build(config).map_err(|errors| anyhow!("the policy: {errors:?}"))?;
         let brain = Brain::new(policy, cache_bytes);
-        let fixture = Self {
+        Ok(Self {
             policy: brain.policy.load_full(),
             brain,
             counters: Counters::new(),
-        };
-        for number in 0..names {
-            fixture.insert(number)?;
-        }
-        Ok(fixture)
+        })
     }
 
     /// Puts a name's answer into the cache, as if the engine had found it.
@@ -206,7 +215,7 @@ pub fn known(number: u32) -> String {
 }
 
 /// The name of this number in the local data, as long as those in the cache.
-pub(crate) fn local(number: u32) -> String {
+pub fn local(number: u32) -> String {
     format!("w{number:07}.local.lab")
 }
 
@@ -245,6 +254,20 @@ mod tests {
         buffer[..template.len()].copy_from_slice(&template);
         renumber(&mut buffer, 1000);
         assert_eq!(fixture.whole(&mut buffer, template.len()), 0);
+    }
+
+    #[test]
+    fn every_local_name_is_answered() {
+        let fixture = Fixture::with_local(100).unwrap();
+        let template = frame(&local(0));
+        let mut buffer = [0; BUFFER_BYTES];
+        for number in [0, 64, 99, 100] {
+            buffer[..template.len()].copy_from_slice(&template);
+            renumber(&mut buffer, number);
+            let len = fixture.whole(&mut buffer, template.len());
+            let has_data = buffer[len - 4..len] == [192, 0, 2, 80];
+            assert_eq!(has_data, number < 100, "{number}");
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ mod frame;
 mod gate;
 mod operation;
 
-pub use fixture::{Fixture, MAX_BATCH, known};
+pub use fixture::{Fixture, MAX_BATCH, known, local};
 pub use frame::{BUFFER_BYTES, frame, renumber};
 pub use gate::{Tally, compare, count, count_all, file};
-pub use operation::Operation;
+pub use operation::{Operation, access_list};
 pub use sluicegate_answer::Prepared;

@@ -178,16 +178,19 @@ impl Operation {
     }
 }
 
-fn acl() -> Step {
-    // A thousand prefixes, each beside the next.
-    let rules = (0..1000u16).map(|n| AccessRule {
-        prefix: ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(
-            [10, (n >> 8) as u8, n as u8, 0].into(),
-            24,
-        )),
+/// An access list of so many prefixes of 24 bits, up to 16 million, that begin where `start` says: all allowed, their
+/// neighbours refused.
+pub fn access_list(prefixes: u32, start: impl Fn(u32) -> u32) -> Acl {
+    let rules = (0..prefixes).map(|n| AccessRule {
+        prefix: ipnet::IpNet::V4(ipnet::Ipv4Net::new_assert(start(n).into(), 24)),
         action: AccessAction::Allow,
     });
-    let acl = Acl::new(rules, true);
+    Acl::new(rules, true)
+}
+
+fn acl() -> Step {
+    // A thousand prefixes, each beside the next.
+    let acl = access_list(1000, |n| 10 << 24 | n << 8);
     let client = std::net::IpAddr::from([10, 2, 3, 4]);
     Box::new(move |_, _| {
         black_box(acl.action(black_box(client)));

@@ -26,7 +26,9 @@ fn main() -> ExitCode {
 
 /// The least that always runs: a real driver, native mode.
 fn virtio_net() -> Result<()> {
-    let machine = machine().wire("virtio", 1, [VIRTIO, VIRTIO]);
+    let machine = machine()
+        .limit_secs(500)
+        .wire("virtio", 1, [VIRTIO, VIRTIO]);
     nics(&machine, "virtio_net serves natively")
 }
 

@@ -110,19 +110,19 @@ impl Tower {
 
     /// Waits until so many NICs of each host carry its bond's packets both ways, as LACP says of either end.
     pub(crate) fn aggregated(&self, members: usize) -> Result<()> {
-        // Active, fast, aggregating, in sync, collecting, distributing.
-        const WHOLE: [&str; 2] = [
-            "ad_actor_oper_port_state 63 ",
-            "ad_partner_oper_port_state 63 ",
+        // 63: active, fast, aggregating, in sync, collecting, distributing. One without a link keeps what it had.
+        const WHOLE: [&str; 4] = [
+            " state ACTIVE ",
+            " mii_status UP ",
+            " ad_actor_oper_port_state 63 ",
+            " ad_partner_oper_port_state 63 ",
         ];
         let until = Instant::now() + patience();
         for netns in [&self.server, &self.client] {
             loop {
-                let told = netns.ip("-d link show master bond0")?;
-                if WHOLE
-                    .iter()
-                    .all(|state| told.matches(state).count() == members)
-                {
+                let told = netns.ip("-o -d link show master bond0")?;
+                let whole = |line: &&str| WHOLE.iter().all(|state| line.contains(state));
+                if told.lines().filter(whole).count() == members {
                     break;
                 }
                 ensure!(
@@ -166,7 +166,7 @@ impl Tower {
 
     /// Asks until all questions of a trial are answered by the same path, and says by which. None may be lost once one
     /// was answered.
-    fn ask(&self, server: &Server) -> Result<Path> {
+    pub(crate) fn ask(&self, server: &Server) -> Result<Path> {
         let address = dns(ASKED)?;
         let asked = query("host.test", rtype::A).build();
         let until = Instant::now() + patience();

@@ -1,5 +1,7 @@
 //! What people build on two NICs: bonds, VLANs on them, bridges, and Proxmox's reference architecture.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result, ensure};
 use sluicegate_lab::netns::{Netns, Process, veth_pair};
 use sluicegate_lab::peers;
@@ -25,9 +27,17 @@ pub(crate) fn bond() -> Result<()> {
     tower.client_on("bond0", &[])?;
     let server = tower.start("")?;
     tower.served_at("LACP bond of two NICs", &server, &MEMBERS)?;
+    // The client, too, shall have both again: attaching has reset them.
+    tower.aggregated(2)?;
+    let silent = |member: &str| -> Result<bool> {
+        Ok(server.sum(&format!("xdp.{member}."), ".replied")? == 0)
+    };
+    let until = Instant::now() + patience();
     for member in MEMBERS {
-        let replied = server.sum(&format!("xdp.{member}."), ".replied")?;
-        ensure!(replied > 0, "{member} has answered nothing");
+        while silent(member)? {
+            ensure!(Instant::now() < until, "{member} answers nothing");
+            ensure!(tower.ask(&server)? == Path::Xdp, "not by AF_XDP");
+        }
     }
     fails_over(&tower, &server, "LACP bond")
 }

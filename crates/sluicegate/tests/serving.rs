@@ -38,11 +38,11 @@ fn local_data_misses_and_hits_are_answered_over_udp_and_tcp() {
         asked,
         "the second came from the cache"
     );
-    assert_eq!(server.stat("total.num.queries"), 3);
-    assert_eq!(server.stat("total.num.cachehits"), 1);
-    assert_eq!(server.stat("tcp.cache.hits"), 1);
-    assert_eq!(server.stat("total.resolved"), 1);
-    assert_eq!(server.stat("total.replied"), 3);
+    server.expect_stat("total.num.queries", 3);
+    server.expect_stat("total.num.cachehits", 1);
+    server.expect_stat("tcp.cache.hits", 1);
+    server.expect_stat("total.resolved", 1);
+    server.expect_stat("total.replied", 3);
 }
 
 #[test]

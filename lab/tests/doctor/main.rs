@@ -1,5 +1,27 @@
 //! `sluicegate doctor` on machines with a fault: the fault is made for real, doctor names it, and the very command that it
 //! prints mends it.
+//!
+//! The traps that others' troubleshooting tables tell of, and where each is made:
+//!
+//! | what an operator meets | check | test |
+//! |---|---|---|
+//! | EPERM at the start; the verifier refuses the program | `capabilities`, `af-xdp`, `program` | `process::capabilities`, `program::trial` |
+//! | root of a user namespace or container only | `capabilities`, `container` | `pretence::places` |
+//! | the service may not use `AF_XDP`, has no capabilities, or may lock little | `service`, `af-xdp`, `seccomp` | `process::service`, `process::families` |
+//! | locked memory is limited | `memlock` | `process::memlock` (in a shell); under systemd: unit tests |
+//! | a driver without XDP, or with LRO | `driver`, `lro` | unit tests; `lab/tests/nics` has such drivers |
+//! | the address is on a port of a bridge, which takes the packets | `port` | `network::port` |
+//! | two interfaces in one subnet | `same-subnet` | `network::same_subnet` |
+//! | replies leave by another interface | `return-route`, `rp-filter`, `route-look-up` | `network::{return_route, reverse_path, route_look_up}` |
+//! | frames larger than a buffer | `mtu` | `network::mtu` |
+//! | another program is attached | `xdp-program`, `fast-path` | `program::{foreign, refused}` |
+//! | the server runs, and the kernel answers | `fast-path` | `program::refused` |
+//! | VLAN tags are taken off; a hash without ports; small rings | `vlan-offload`, `rss`, `rings` | `lab/tests/nics` (igb) |
+//! | few queues, steering rules, uneven queues | `queues`, `steering`, `balance` | unit tests: no driver here has them |
+//! | interrupts on one processor, a governor, an interpreter, small receive buffers | `interrupts`, `governor`, `bpf-jit`, `receive-buffer` | `pretence` |
+//! | an old or faulty kernel, a lockdown | `kernel`, `lockdown` | `pretence::places` |
+//! | no BPF file system | `bpffs` | `process::bpffs` |
+//! | AppArmor or `SELinux` | `confinement` | unit tests: neither is here |
 
 use std::process::ExitCode;
 

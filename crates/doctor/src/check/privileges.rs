@@ -238,22 +238,16 @@ pub(super) fn drop_in(line: &str) -> String {
 mod tests {
     use sluicegate_xsk::Errno;
 
-    use super::super::testing::{ALL, eth0, good, one, verdict};
+    use super::super::testing::{ALL, broken, eth0, one, verdict, well};
     use super::*;
 
     fn after(change: impl FnOnce(&mut Facts)) -> Vec<Finding> {
-        let mut facts = good();
-        change(&mut facts);
-        examine(&facts)
+        examine(&broken(change))
     }
 
     #[test]
     fn a_good_process_is_well() {
-        assert!(
-            after(|_| {})
-                .iter()
-                .all(|finding| finding.verdict == Verdict::Ok)
-        );
+        well(&after(|_| {}));
     }
 
     #[test]

@@ -65,6 +65,20 @@ pub(crate) fn eth0() -> Interface {
     }
 }
 
+/// A machine on which this is wrong, and all else well.
+pub(crate) fn broken(change: impl FnOnce(&mut Facts)) -> Facts {
+    let mut facts = good();
+    change(&mut facts);
+    facts
+}
+
+/// That nothing is wrong.
+#[track_caller]
+pub(crate) fn well(all: &[Finding]) {
+    let bad = all.iter().find(|finding| finding.verdict != Verdict::Ok);
+    assert_eq!(bad, None);
+}
+
 /// The only finding of a check.
 #[track_caller]
 pub(crate) fn one<'a>(all: &'a [Finding], check: &str) -> &'a Finding {

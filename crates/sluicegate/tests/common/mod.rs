@@ -147,6 +147,12 @@ impl Server {
             .unwrap()
     }
 
+    /// Waits until a counter has a value: a reply may be here before it is counted there.
+    pub(crate) fn expect_stat(&self, name: &str, value: u64) {
+        let what = format!("{name}={value}");
+        wait_for(&what, || self.stat(name) == value);
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }

@@ -1,11 +1,12 @@
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sluicegate_lab::peers;
 
-use super::kxdpgun::command_line;
+use super::kxdpgun::{MARGIN, Way, command_line, packets, wait_for_packets};
 use super::{Target, Wait, single};
 use crate::measure::{Figure, Load, Processors, Round};
 use crate::site::Site;
@@ -48,20 +49,31 @@ pub(crate) fn half_load(target: &Target<'_>, secs: u64, singles: usize) -> Resul
 }
 
 /// As many queries as dnsperf can send for so many seconds.
+///
+/// Answers and processors are looked at while it sends: at its end it waits for seconds, not idly, for what was lost.
 pub(crate) fn flows(target: &Target<'_>, secs: u64) -> Result<Round> {
     let limit = [
         "-l".to_owned(),
-        (secs + 1).to_string(),
+        (secs + 2).to_string(),
         "-q".to_owned(),
         "512".to_owned(),
     ];
     let command = command(target, &target.queries.dnsperf, &limit, None)?;
+    let client = &target.site.client;
+    let generator = client.spawn(&command)?;
+    wait_for_packets(target.site)?;
+    thread::sleep(MARGIN);
     let before = Processors::look(target.server.pid())?;
-    let said = said(&target.site.client.run(&command)?.stdout)?;
+    let first = packets(client, Way::Received)?;
+    thread::sleep(Duration::from_secs(secs));
+    let last = packets(client, Way::Received)?;
     let spent = Processors::look(target.server.pid())?.since(&before);
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / said.completed;
+    let said = said(&generator.finish(LIMIT)?.stdout)?;
+    #[expect(clippy::cast_precision_loss, reason = "numbers of packets are small")]
+    let answers = (last - first) as f64;
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / answers;
     let figures = [
-        (Figure::Rate, said.per_sec),
+        (Figure::Rate, answers / spent.elapsed.as_secs_f64()),
         (Figure::CpuUs, each(spent.busy)),
         (Figure::ServerUs, each(spent.server)),
         (Figure::MeanUs, said.mean_us),

@@ -16,8 +16,8 @@ use crate::site::{CLIENT_CORE, Site};
 
 /// The rate that no server here can answer.
 const FLAT_PER_SEC: u32 = 3_000_000;
-/// How long the generator runs before what is measured: queues fill.
-const MARGIN: Duration = Duration::from_millis(300);
+/// How long a generator runs before what is measured: queues fill.
+pub(super) const MARGIN: Duration = Duration::from_millis(300);
 /// How long it would run if it were not stopped.
 const GENERATOR_SECS: u64 = 60;
 /// So many packets say that it has begun.
@@ -90,7 +90,7 @@ fn run(
 }
 
 /// Waits until the generator sends. It reads its queries first, and sleeps for a second once its sockets are open.
-fn wait_for_packets(site: &Site) -> Result<()> {
+pub(super) fn wait_for_packets(site: &Site) -> Result<()> {
     let end = Instant::now() + READ_LIMIT;
     let sent = || packets(&site.client, Way::Sent);
     let before = sent()?;
@@ -102,13 +102,13 @@ fn wait_for_packets(site: &Site) -> Result<()> {
 }
 
 #[derive(Clone, Copy)]
-enum Way {
+pub(super) enum Way {
     Received,
     Sent,
 }
 
 /// The packets of the interface, XDP's included.
-fn packets(host: &Netns, way: Way) -> Result<u64> {
+pub(super) fn packets(host: &Netns, way: Way) -> Result<u64> {
     let text = host.enter(|| std::fs::read_to_string("/proc/thread-self/net/dev"))?;
     // Eight columns of what came, the packets second; then those of what went.
     let column = match way {

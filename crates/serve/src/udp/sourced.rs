@@ -24,7 +24,7 @@ pub(super) struct Sourced {
 #[derive(Debug)]
 struct Headers<S> {
     headers: MultiHeaders<S>,
-    /// Messages in one call: all, once the headers have been [primed](prime); until then one.
+    /// Messages in one call: all, once the headers have been [primed](Self::prime); until then one.
     most: usize,
 }
 

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use sluicegate_xsk::nic::{Nic, ethtool_flags, udp_hash};
+use sluicegate_xsk::nic::{Nic, Offloads, udp_hash};
 
 use crate::facts::Root;
 use crate::{Change, Flow, Offload};
@@ -18,11 +18,11 @@ impl Change {
             Self::Offload {
                 interface, name, ..
             } => {
-                let flags = ethtool_flags(interface)?;
-                let on = match name {
-                    Offload::RxVlan => flags.rx_vlan,
-                    Offload::Lro => flags.lro,
-                };
+                let offloads = Offloads::of(nic(interface)?.index()).ok()??;
+                let on = offloads.is_active(match name {
+                    Offload::RxVlan => Offloads::RX_VLAN,
+                    Offload::Lro => Offloads::LRO,
+                });
                 Some(if on { "on" } else { "off" }.to_owned())
             }
             Self::UdpHash {

@@ -77,9 +77,9 @@ impl Topology {
     /// doesn't tell.
     pub(crate) fn strips(&self, index: u32, protocol: u16) -> bool {
         let name = if protocol == Tag::SERVICE {
-            "rx-vlan-stag-hw-parse"
+            Offloads::RX_SERVICE_VLAN
         } else {
-            "rx-vlan-hw-parse"
+            Offloads::RX_VLAN
         };
         self.offloads
             .get(&index)

@@ -82,7 +82,7 @@ impl Arguments {
                 "--program" => arguments.program = words.next()?,
                 "--port" => arguments.port = words.next()?.parse().ok()?,
                 "--seconds" => arguments.seconds = words.next()?.parse().ok()?,
-                "--generic" => arguments.ladder.top = Rung::GenericCopy,
+                "--generic" => arguments.ladder.top = Rung::Generic,
                 "--zero-copy" => arguments.ladder.bottom = Rung::ZeroCopy,
                 "--busy-poll" => {
                     arguments.busy_poll = BusyPoll::On {

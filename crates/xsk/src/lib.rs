@@ -44,7 +44,10 @@ mod sys;
 mod umem;
 
 #[cfg(all(not(loom), feature = "loader"))]
-pub use socket::{Ladder, NegotiateError, Negotiated, Rung, RungFailure, negotiate};
+pub use socket::{
+    Climbed, Fall, Footing, Ladder, NegotiateError, Negotiated, Rung, RungFailure, Setback,
+    negotiate,
+};
 #[cfg(not(loom))]
 pub use {
     privileges::{Capability, MissingCapabilities},

@@ -270,7 +270,7 @@ pub(crate) fn other_user() -> Result<()> {
 }
 
 /// Attaches a program of somebody else's to `eth0` of the calling thread's namespace.
-fn attach(mode: XdpMode) -> Result<aya::Ebpf> {
+pub(crate) fn attach(mode: XdpMode) -> Result<aya::Ebpf> {
     let mut ebpf = aya::Ebpf::load(sluicegate_bpf::STEER)?;
     let program: &mut Xdp = ebpf
         .program_mut("steer")

@@ -127,6 +127,11 @@ fn main() -> ExitCode {
             pinned::left_behind,
         )
         .test(
+            "a program that doesn't use the pinned maps",
+            needs![Root, Netns, Tool("nsenter")],
+            pinned::a_stranger,
+        )
+        .test(
             "maps that can't be pinned",
             needs![Root, Netns],
             pinned::cannot_be_pinned,

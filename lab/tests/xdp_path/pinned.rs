@@ -65,6 +65,27 @@ pub(crate) fn left_behind() -> Result<()> {
     Ok(())
 }
 
+/// A program that has nothing to do with the maps serves nobody by AF_XDP: the log says so.
+pub(crate) fn a_stranger() -> Result<()> {
+    let (site, fs) = (Site::joined(1)?, BpfFs::new()?);
+    let server = start(&site, &fs)?;
+    server.wait_for_line(NO_PROGRAM, resume())?;
+    let theirs = attach(&site, &fs, XdpMode::Driver)?;
+    site.wait_for_xdp(&server, &BOTH)?;
+    let said = "does not use the map xsks";
+    ensure!(
+        server.process().lines_with(said).is_empty(),
+        "the program that uses it was taken for another"
+    );
+    // Noticed or not, the other takes its place.
+    drop(theirs);
+    let _stranger = site
+        .there
+        .enter(|| crate::impossible::attach(XdpMode::Driver))?;
+    server.wait_for_line(said, resume())?;
+    Ok(())
+}
+
 /// Where the maps can't be had, the kernel serves, and the reason says why.
 pub(crate) fn cannot_be_pinned() -> Result<()> {
     let site = Site::joined(1)?;

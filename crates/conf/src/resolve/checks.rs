@@ -106,6 +106,7 @@ fn upstreams(resolver: &mut Resolver<'_>, clause: &ClauseNode) {
 
 /// Checks what makes no sense together, as Unbound does.
 pub(super) fn sense(resolver: &mut Resolver<'_>, config: &Config) {
+    pins(resolver, config);
     if !config.do_ip4 && !config.do_ip6 {
         both_off(resolver, ["do-ip4", "do-ip6"]);
     }
@@ -131,6 +132,25 @@ pub(super) fn sense(resolver: &mut Resolver<'_>, config: &Config) {
     }
     modules(resolver);
     secure::check(resolver);
+}
+
+/// To make maps takes a privilege, and a BPF file system is mostly root's alone: both are gone by then.
+fn pins(resolver: &mut Resolver<'_>, config: &Config) {
+    let user = config
+        .username
+        .as_ref()
+        .filter(|user| !user.value.is_empty());
+    let (Some(user), Some(directory)) = (user, &config.xdp.pinned_maps) else {
+        return;
+    };
+    let (name, directory) = (&user.value, directory.display());
+    let warning = Diagnostic::warning(user.at, "no maps are made for `pinned-maps:` as another user")
+        .label("the server becomes this user before it opens maps")
+        .help(format!(
+            "write `username: \"\"`; or make `xsks`, `queues` and `listen` in {directory}/INTERFACE/ before each start, and \
+             give them and all of that path to {name} (README, pinned-maps)"
+        ));
+    resolver.report(warning);
 }
 
 fn both_off(resolver: &mut Resolver<'_>, names: [&str; 2]) {

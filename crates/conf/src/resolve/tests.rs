@@ -248,6 +248,23 @@ fn the_control_socket_is_a_file() {
 }
 
 #[test]
+fn pinned_maps_are_not_for_another_user() {
+    let text = "server: username: \"dns\"\nxdp: pinned-maps: \"/sys/fs/bpf/s\"";
+    assert_eq!(
+        messages(text, Severity::Warning),
+        ["no maps are made for `pinned-maps:` as another user"]
+    );
+    let help = read(text).diagnostics[0].help.clone().unwrap();
+    assert!(help.contains("username: \"\"") && help.contains("/sys/fs/bpf/s/INTERFACE/"));
+    for fine in [
+        "server: username: \"\"\nxdp: pinned-maps: \"/sys/fs/bpf/s\"",
+        "server: username: \"dns\"",
+    ] {
+        assert!(messages(fine, Severity::Warning).is_empty(), "{fine}");
+    }
+}
+
+#[test]
 fn the_clause_xdp_is_read() {
     let text = "xdp: enable: yes mode: zero-copy queues: 2 frames: 4096 rx-ring: 512 tx-ring: 256 \
                 busy-poll: 20 route-check: no pinned-maps: \"/sys/fs/bpf/s\"";

@@ -96,6 +96,20 @@ fn program(facts: &Facts, one: &Interface) -> Finding {
             Verdict::Ok,
             format!("the server's program {id} runs, {mode}"),
         ),
+        Some(name)
+            if facts.wanted.xdp.pinned_maps.is_some() && program.uses_pinned_map == Some(false) =>
+        {
+            finding
+                .is(
+                    Verdict::Warn,
+                    format!("the program {id}, '{name}' ({mode}), does not use the pinned map of sockets itself"),
+                )
+                .why("unless a program that it calls does (a dispatcher's), it redirects nothing here, and the kernel answers")
+                .by_hand(format!(
+                    "bpftool prog show id {id}    # its map_ids; load it with the maps in {}",
+                    facts.wanted.xdp.pinned_maps.iter().map(|path| path.display().to_string()).collect::<String>()
+                ))
+        }
         Some(name) if facts.wanted.xdp.pinned_maps.is_some() => finding.is(
             Verdict::Ok,
             format!("the program {id}, '{name}' ({mode}), is the one to redirect by the pinned maps"),
@@ -193,9 +207,26 @@ mod tests {
                     id: 7,
                     name: name.map(Into::into),
                     mode,
+                    uses_pinned_map: None,
                 });
             })
         };
+        let pinned = |uses| {
+            let (mut facts, mut eth0) = (good(), eth0());
+            facts.wanted.xdp.pinned_maps = Some("/sys/fs/bpf/s".into());
+            eth0.program = Some(Program {
+                id: 7,
+                name: Some("theirs".into()),
+                mode: AttachedMode::Native,
+                uses_pinned_map: uses,
+            });
+            verdict(&examine(&facts, &eth0), "xdp-program")
+        };
+        assert_eq!(pinned(Some(true)), (Verdict::Ok, None));
+        assert_eq!(pinned(None), (Verdict::Ok, None));
+        let (how, command) = pinned(Some(false));
+        assert_eq!(how, Verdict::Warn);
+        assert!(command.unwrap().starts_with("bpftool prog show id 7"));
         let all = with(Some("xdp_dispatcher"), AttachedMode::Native);
         let (how, command) = verdict(&all, "xdp-program");
         assert!(

@@ -1,3 +1,5 @@
+use sluicegate_xsk::nic::Offloads;
+
 use crate::change::quoted;
 use crate::{Change, Facts, Finding, Flow, Group, Interface, Offload, Verdict};
 
@@ -105,7 +107,7 @@ fn hash(one: &Interface) -> Finding {
 
 fn steering(one: &Interface) -> Finding {
     let finding = Finding::new("steering", Group::Interface)
-        .probed("ntuple", one.offloads.map(|offloads| offloads.ntuple))
+        .probed("ntuple", is_active(one, Offloads::NTUPLE))
         .probed("rules", one.steering_rules);
     match one.steering_rules {
         Some(rules) if rules > 0 => finding
@@ -189,7 +191,7 @@ fn interrupts(facts: &Facts, one: &Interface) -> Finding {
 /// Whether a VLAN above is listened on, whose tags the device would take off.
 fn vlan_offload(facts: &Facts, one: &Interface) -> Finding {
     let finding = Finding::new("vlan-offload", Group::Interface)
-        .probed("rxvlan", one.offloads.map(|offloads| offloads.rx_vlan));
+        .probed("rxvlan", is_active(one, Offloads::RX_VLAN));
     let above = facts
         .interfaces
         .iter()
@@ -199,8 +201,8 @@ fn vlan_offload(facts: &Facts, one: &Interface) -> Finding {
     };
     // What is stacked itself, and veth, which keeps tags in the packet, strips nothing.
     let strips = one.link.kind.is_none();
-    match one.offloads {
-        Some(offloads) if offloads.rx_vlan && strips => finding
+    match &one.offloads {
+        Some(offloads) if offloads.is_active(Offloads::RX_VLAN) && strips => finding
             .is(Verdict::Warn, format!("the device takes off the tags of {}", upper.link.name))
             .why(
                 "without its tag a query of the VLAN looks like one of the untagged network: it would not be recognised, or be \
@@ -246,13 +248,19 @@ fn stands_on(facts: &Facts, upper: &Interface, lower: &Interface) -> bool {
     false
 }
 
+/// Whether an offload is at work, if the driver tells.
+fn is_active(one: &Interface, name: &str) -> Option<bool> {
+    let offloads = one.offloads.as_ref()?;
+    Some(offloads.is_active(name))
+}
+
 fn lro(one: &Interface) -> Finding {
     let finding = Finding::new("lro", Group::Interface)
-        .probed("lro", one.offloads.map(|offloads| offloads.lro))
-        .probed("gro", one.offloads.and_then(|offloads| offloads.gro));
-    match one.offloads {
+        .probed("lro", is_active(one, Offloads::LRO))
+        .probed("gro", is_active(one, Offloads::GRO));
+    match &one.offloads {
         None => finding.is(Verdict::Skipped, "the driver doesn't tell its offloads"),
-        Some(offloads) if offloads.lro => finding
+        Some(offloads) if offloads.is_active(Offloads::LRO) => finding
             .is(Verdict::Warn, "the device joins packets (LRO)")
             .why("drivers refuse native XDP while it is on: a joined packet fits no frame")
             .mend(Change::Offload {
@@ -270,7 +278,7 @@ fn lro(one: &Interface) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use sluicegate_xsk::nic::{Channels, EthtoolFlags, RingSizes, UdpHash};
+    use sluicegate_xsk::nic::{Channels, RingSizes, UdpHash};
 
     use super::super::testing::{eth0, good, one, verdict};
     use super::*;
@@ -382,9 +390,7 @@ mod tests {
     #[test]
     fn tags_must_stay_where_a_vlan_is_listened_on() {
         let mut facts = good();
-        let mut offloads = EthtoolFlags::default();
-        offloads.rx_vlan = true;
-        facts.interfaces[0].offloads = Some(offloads);
+        facts.interfaces[0].offloads = Some(Offloads::with_active([Offloads::RX_VLAN]));
         let of = |facts: &Facts| verdict(&examine(facts, &facts.interfaces[0]), "vlan-offload");
         assert_eq!(of(&facts).0, Verdict::Ok);
         // The NIC in a bond, a VLAN on the bond.
@@ -396,15 +402,13 @@ mod tests {
         facts.interfaces.extend([bond, vlan]);
         let command = "ethtool -K eth0 rxvlan off".to_owned();
         assert_eq!(of(&facts), (Verdict::Warn, Some(command)));
-        facts.interfaces[0].offloads = Some(EthtoolFlags::default());
+        facts.interfaces[0].offloads = Some(Offloads::default());
         assert_eq!(of(&facts).0, Verdict::Ok);
     }
 
     #[test]
     fn joined_packets_are_switched_off() {
-        let mut offloads = EthtoolFlags::default();
-        offloads.lro = true;
-        let all = after(|eth0| eth0.offloads = Some(offloads));
+        let all = after(|eth0| eth0.offloads = Some(Offloads::with_active([Offloads::LRO])));
         assert_eq!(
             verdict(&all, "lro"),
             (Verdict::Warn, Some("ethtool -K eth0 lro off".into()))

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sluicegate_xsk::nic::{
-    Address, AttachedMode, Channels, EthtoolFlags, Link, Nic, RingSizes, UdpHash, XdpFeatures,
-    ethtool_flags, interface_towards, steering_rules, udp_hash,
+    Address, AttachedMode, Channels, Link, Nic, Offloads, RingSizes, UdpHash, XdpFeatures,
+    interface_towards, steering_rules, udp_hash,
 };
-use sluicegate_xsk::prog::program_name;
+use sluicegate_xsk::prog::{self, program_name};
 
 use super::host::Conf;
 use super::{Root, Wanted, gateway};
@@ -34,7 +34,7 @@ pub struct Interface {
     /// RX queues in use.
     pub rx_queues: u32,
     /// Offloads.
-    pub offloads: Option<EthtoolFlags>,
+    pub offloads: Option<Offloads>,
     /// What of UDP packets over IPv4 is hashed.
     pub udp4_hash: Option<UdpHash>,
     /// The same over IPv6.
@@ -114,6 +114,8 @@ pub struct Program {
     pub name: Option<String>,
     /// Where it runs.
     pub mode: AttachedMode,
+    /// Whether it uses the map of sockets that is pinned for it; `None` if there is none, or this process may not know.
+    pub uses_pinned_map: Option<bool>,
 }
 
 /// The interfaces that matter, in the order of their numbers.
@@ -145,7 +147,7 @@ pub(super) fn gather(
                 }),
                 carries: link.master.is_some()
                     || links.iter().any(|upper| upper.lower == Some(link.index)),
-                ..look(root, link)
+                ..look(root, wanted, link)
             }
         })
         .collect()
@@ -230,7 +232,7 @@ fn roles(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> BTreeMap<u32
 }
 
 /// Asks the interface itself.
-fn look(root: &Root, link: &Link) -> Interface {
+fn look(root: &Root, wanted: &Wanted, link: &Link) -> Interface {
     let nic = Nic::from_link(link.clone());
     let caps = nic.caps();
     let (udp4_hash, udp6_hash) = udp_hash(&link.name);
@@ -240,7 +242,7 @@ fn look(root: &Root, link: &Link) -> Interface {
         channels: caps.channels,
         rings: caps.rings,
         rx_queues: caps.rx_queues(),
-        offloads: ethtool_flags(&link.name),
+        offloads: Offloads::of(link.index).ok().flatten(),
         udp4_hash,
         udp6_hash,
         steering_rules: steering_rules(&link.name),
@@ -248,12 +250,22 @@ fn look(root: &Root, link: &Link) -> Interface {
             id: attached.program_id,
             name: program_name(attached.program_id).ok(),
             mode: attached.mode,
+            uses_pinned_map: uses_pinned_map(wanted, link, attached.program_id),
         }),
         interrupts: interrupts(root, link),
         conf: Conf::gather(root, &link.name),
         link: link.clone(),
         ..Interface::default()
     }
+}
+
+/// The maps of an interface are in a directory of its name, in which a BPF file system takes no dots.
+fn uses_pinned_map(wanted: &Wanted, link: &Link, program: u32) -> Option<bool> {
+    let directory = wanted.xdp.pinned_maps.as_ref()?;
+    let path = directory
+        .join(link.name.replace('.', ":"))
+        .join(sluicegate_bpf::MAP_XSKS);
+    prog::uses_pinned_map(program, &path).ok()
 }
 
 /// The device's interrupts (MSI), and who handles them. The sysfs that is mounted may be another network namespace's,

@@ -4,20 +4,23 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sluicegate_bpf as bpf;
 use sluicegate_conf::{XdpConfig, XdpMode};
 use sluicegate_xsk::nic::{AttachedMode, Nic, NicError};
 use sluicegate_xsk::prog::{AttachMode, AttachedLink, MapError};
-use sluicegate_xsk::{BindError, BusyPoll, Mode, QueueBuilder, QueueError};
+use sluicegate_xsk::{
+    BindError, BusyPoll, Climbed, Fall, Footing, QueueBuilder, QueueError, Setback,
+};
 
-use super::Target;
 use super::opening::{CHUNK_BYTES, Opening};
 use super::pins::Pins;
-use super::reason::{Failures, Reason, Rung};
+use super::reason::{Failures, Reason, ladder};
 use super::report::Standing;
 use super::stats::{ARRIVED, COMPLETED, SENT, Tallies, Tally};
 use super::steering::Steering;
 use super::watch::{QueueCounts, QueueWatch};
 use super::worker::{Ended, Identity, WorkerHandle};
+use super::{Rung, Target};
 use crate::privileges::protocol::Hook;
 use crate::privileges::{Opener, ProgramError};
 use crate::{Shared, Waker};
@@ -60,12 +63,15 @@ struct Foothold {
 }
 
 /// Why a rung did not hold.
-enum Setback {
+enum Trouble {
     /// The next one may.
     Rung(String),
     /// No other will.
     Final(Reason),
 }
+
+/// As the ladder takes it, with the program if it stays for the next rung.
+type Fallen = (Setback<String, Reason>, Option<Box<Foothold>>);
 
 /// Packets that one busy poll takes: a turn's batch.
 const BUSY_POLL_BUDGET: u32 = 64;
@@ -85,23 +91,21 @@ impl Interface {
         }
         let nic = ask(target)?;
         let opening = Opening::plan(&nic, site.xdp, target)?;
-        let mut failures = Failures::default();
-        let mut kept = None;
-        for rung in Rung::ladder(site.xdp.mode).iter().copied() {
-            let why = match opening.unfit(rung) {
-                Some(why) => why.to_owned(),
-                None => match Self::climb(site, target, &nic, (&opening, rung), &mut kept) {
-                    Ok(interface) => {
-                        tell_failures(target, &failures);
-                        return Ok(interface);
-                    }
-                    Err(Setback::Final(reason)) => return Err(reason),
-                    Err(Setback::Rung(why)) => why,
-                },
-            };
-            failures.0.push((rung, why));
+        let climbed = ladder(site.xdp.mode).climb(|rung, kept| match opening.unfit(rung) {
+            Some(why) => Err((Setback::Rung(why.to_owned()), kept)),
+            None => Self::climb(site, target, &nic, (&opening, rung), kept),
+        });
+        match climbed {
+            Ok(Climbed { top, failed, .. }) => {
+                tell_failures(target, &Failures(failed));
+                Ok(top)
+            }
+            Err(Fall {
+                last: Some((_, why)),
+                ..
+            }) => Err(why),
+            Err(Fall { failed, .. }) => Err(Reason::Rungs(Failures(failed))),
         }
-        Err(Reason::Rungs(failures))
     }
 
     /// Its name, as it was at the start.
@@ -231,15 +235,12 @@ impl Interface {
         target: &Target,
         nic: &Nic,
         (opening, rung): (&Opening, Rung),
-        kept: &mut Option<Foothold>,
-    ) -> Result<Self, Setback> {
-        let mode = attach_mode(rung);
-        let foothold = match kept.take().filter(|kept| kept.mode == mode) {
-            Some(foothold) => foothold,
-            None => match &site.xdp.pinned_maps {
-                Some(directory) => Foothold::share(site.pins, directory, target, mode)?,
-                None => Foothold::gain(site, nic, target, mode)?,
-            },
+        kept: Option<Box<Foothold>>,
+    ) -> Result<Self, Fallen> {
+        let foothold = match kept {
+            Some(foothold) => *foothold,
+            None => Foothold::find(site, nic, target, rung.attach_mode())
+                .map_err(|trouble| (trouble.into(), None))?,
         };
         let steering = &foothold.steering;
         let mut workers = Vec::new();
@@ -247,19 +248,18 @@ impl Interface {
             .and_then(|()| {
                 steering
                     .open(target, opening.served_queues)
-                    .map_err(Setback::from)
+                    .map_err(Trouble::from)
             });
-        if let Err(setback) = started {
+        if let Err(trouble) = started {
             steering.disable(opening.served_queues);
             let ended = end(workers, Instant::now());
             if ended.iter().flatten().all(|ended| ended.queue.is_none()) {
-                *kept = Some(foothold);
-            } else {
-                // Some NICs hang if bound sockets are closed before the program has been detached.
-                drop(foothold);
-                close(ended);
+                return Err((trouble.into(), Some(Box::new(foothold))));
             }
-            return Err(setback);
+            // Some NICs hang if bound sockets are closed before the program has been detached.
+            drop(foothold);
+            close(ended);
+            return Err((trouble.into(), None));
         }
         let Foothold { steering, link, .. } = foothold;
         let tally = site
@@ -300,12 +300,11 @@ impl Interface {
         {
             return changed("its MTU changed");
         }
-        let mode = |target: &Target| target.link.xdp.map(|attached| attached.mode);
-        match mode(target) {
+        match target.link.xdp {
             None => return changed("its program was taken off"),
             // Its own program isn't among what was seen before it was attached.
-            now if self.link.is_none() && now != mode(&self.target) => {
-                return changed("its program runs in another mode");
+            now if self.link.is_none() && now != self.target.link.xdp => {
+                return changed("its program is another one, or runs in another mode");
             }
             Some(_) => {}
         }
@@ -323,13 +322,41 @@ impl Interface {
     }
 }
 
+impl From<Trouble> for Setback<String, Reason> {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Rung(why) => Self::Rung(why),
+            Trouble::Final(why) => Self::Final(why),
+        }
+    }
+}
+
+impl Footing for Box<Foothold> {
+    fn mode(&self) -> AttachMode {
+        self.mode
+    }
+}
+
 impl Foothold {
+    /// A program of ours, or what somebody else's leaves us.
+    fn find(
+        site: &mut Site<'_>,
+        nic: &Nic,
+        target: &Target,
+        mode: AttachMode,
+    ) -> Result<Self, Trouble> {
+        match &site.xdp.pinned_maps {
+            Some(directory) => Self::share(site, directory, target, mode),
+            None => Self::gain(site, nic, target, mode),
+        }
+    }
+
     fn gain(
         site: &Site<'_>,
         nic: &Nic,
         target: &Target,
         mode: AttachMode,
-    ) -> Result<Self, Setback> {
+    ) -> Result<Self, Trouble> {
         let hook = match mode {
             AttachMode::Native => Hook::Native,
             // Who asks for it by name gets it.
@@ -347,17 +374,18 @@ impl Foothold {
 
     /// Puts up with the program that is there, if it runs in this mode.
     fn share(
-        pins: &mut Pins,
+        site: &mut Site<'_>,
         directory: &Path,
         target: &Target,
         mode: AttachMode,
-    ) -> Result<Self, Setback> {
-        let maps = pins
+    ) -> Result<Self, Trouble> {
+        let maps = site
+            .pins
             .of(directory, &target.link.name)
-            .map_err(|error| Setback::Final(Reason::Pins(error)))?;
+            .map_err(|error| Trouble::Final(Reason::Pins(error)))?;
         let Some(attached) = target.link.xdp else {
             let directory = maps.directory().to_owned();
-            return Err(Setback::Final(Reason::NoProgram { directory }));
+            return Err(Trouble::Final(Reason::NoProgram { directory }));
         };
         let same = match mode {
             AttachMode::Native => attached.mode == AttachedMode::Native,
@@ -368,7 +396,18 @@ impl Foothold {
                 "the program there is attached in another mode: {}",
                 attached.mode
             );
-            return Err(Setback::Rung(why));
+            return Err(Trouble::Rung(why));
+        }
+        // A dispatcher's other programs don't show up there, so this is no reason to do without.
+        let program = attached.program_id;
+        if let Ok(false) = maps.is_used_by(bpf::MAP_XSKS, program) {
+            tracing::warn!(
+                "interface {}: the XDP program {program} does not use the map {} of {} itself; unless a program that it calls \
+                 does, it redirects nothing here",
+                target.link.name,
+                bpf::MAP_XSKS,
+                maps.directory().display(),
+            );
         }
         Ok(Self {
             steering: Steering::shared(maps)?,
@@ -419,7 +458,7 @@ fn start_workers(
     nic: &Nic,
     (steering, opening, rung): (&Steering, &Opening, Rung),
     workers: &mut Vec<WorkerHandle>,
-) -> Result<(), Setback> {
+) -> Result<(), Trouble> {
     let (told, opened) = channel();
     for queue in 0..opening.served_queues {
         let name = worker_name(target, queue);
@@ -455,26 +494,21 @@ fn start_workers(
 }
 
 fn builder(nic: &Nic, queue: u32, rung: Rung, xdp: &XdpConfig) -> QueueBuilder {
-    let mode = if rung == Rung::ZeroCopy {
-        Mode::ZeroCopy
-    } else {
-        Mode::Copy
-    };
     QueueBuilder::new(nic, queue)
         .chunk(CHUNK_BYTES)
         .frames(xdp.frames)
         .rings(xdp.rx_ring, xdp.tx_ring)
         .busy_poll(busy_poll(xdp.busy_poll_us))
-        .mode(mode)
+        .mode(rung.mode())
 }
 
-fn all_open(opened: &Receiver<Result<(), BindError>>, count: usize) -> Result<(), Setback> {
+fn all_open(opened: &Receiver<Result<(), BindError>>, count: usize) -> Result<(), Trouble> {
     let until = Instant::now() + OPEN_LIMIT;
     for _ in 0..count {
         let left = until.saturating_duration_since(Instant::now());
         match opened.recv_timeout(left) {
             Ok(outcome) => outcome?,
-            Err(_) => return Err(Setback::Rung("a worker did not open its queue".to_owned())),
+            Err(_) => return Err(Trouble::Rung("a worker did not open its queue".to_owned())),
         }
     }
     Ok(())
@@ -508,29 +542,22 @@ pub(crate) const fn busy_poll(usecs: u32) -> BusyPoll {
     }
 }
 
-const fn attach_mode(rung: Rung) -> AttachMode {
-    match rung {
-        Rung::ZeroCopy | Rung::Copy => AttachMode::Native,
-        Rung::Generic => AttachMode::Generic,
-    }
-}
-
 /// Why there is no program of ours. Where a foreign one runs, everybody may know.
-fn refused(error: ProgramError, nic: &Nic) -> Setback {
+fn refused(error: ProgramError, nic: &Nic) -> Trouble {
     match error {
         ProgramError::Foreign { id, name } => {
             let now = Nic::by_index(nic.index()).ok();
             let attached = now.and_then(|nic| nic.link().xdp);
             let mode = attached.map(|attached| attached.mode);
-            Setback::Final(Reason::Foreign { id, name, mode })
+            Trouble::Final(Reason::Foreign { id, name, mode })
         }
-        ProgramError::NotPermitted(why) => Setback::Final(Reason::NotPermitted(why)),
-        ProgramError::Gone => Setback::Final(Reason::Gone),
-        ProgramError::Other(why) => Setback::Rung(why),
+        ProgramError::NotPermitted(why) => Trouble::Final(Reason::NotPermitted(why)),
+        ProgramError::Gone => Trouble::Final(Reason::Gone),
+        ProgramError::Other(why) => Trouble::Rung(why),
     }
 }
 
-impl From<BindError> for Setback {
+impl From<BindError> for Trouble {
     fn from(error: BindError) -> Self {
         match error {
             BindError::NotPermitted { .. } | BindError::MemLock { .. } => {
@@ -542,13 +569,13 @@ impl From<BindError> for Setback {
     }
 }
 
-impl From<MapError> for Setback {
+impl From<MapError> for Trouble {
     fn from(error: MapError) -> Self {
         Self::Rung(error.to_string())
     }
 }
 
-impl From<std::io::Error> for Setback {
+impl From<std::io::Error> for Trouble {
     fn from(error: std::io::Error) -> Self {
         Self::Rung(error.to_string())
     }

@@ -49,7 +49,8 @@ pub(crate) use forecast::{forecast, place_of};
 pub(crate) use gate::Gate;
 pub(crate) use interface::busy_poll;
 pub(crate) use opening::takes_frags;
-pub use reason::{Failures, Reason, Rung};
+pub use reason::{Failures, Reason};
+pub use sluicegate_xsk::Rung;
 
 /// What the gate is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use sluicegate_conf::XdpMode;
 use sluicegate_places::Why;
 use sluicegate_xsk::nic::AttachedMode;
 use sluicegate_xsk::prog::ShareError;
+use sluicegate_xsk::{Ladder, Rung};
 
 /// Why an interface is served by the kernel alone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -156,36 +157,13 @@ fn named(id: Option<u32>, name: Option<&str>, mode: Option<AttachedMode>) -> Str
     }
 }
 
-/// A way to run the fast path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rung {
-    /// Native program, the driver's own receive memory.
-    ZeroCopy,
-    /// Native program, packets copied into the socket's memory.
-    Copy,
-    /// Program in the kernel's generic hook.
-    Generic,
-}
-
-impl Rung {
-    /// What is tried, best first.
-    pub(super) const fn ladder(mode: XdpMode) -> &'static [Self] {
-        match mode {
-            XdpMode::Auto => &[Self::ZeroCopy, Self::Copy, Self::Generic],
-            XdpMode::ZeroCopy => &[Self::ZeroCopy],
-            XdpMode::Copy => &[Self::Copy],
-            XdpMode::Generic => &[Self::Generic],
-        }
-    }
-}
-
-impl Display for Rung {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ZeroCopy => "zero-copy",
-            Self::Copy => "copy",
-            Self::Generic => "generic",
-        })
+/// What is tried.
+pub(super) fn ladder(mode: XdpMode) -> Ladder {
+    match mode {
+        XdpMode::Auto => Ladder::default(),
+        XdpMode::ZeroCopy => Ladder::only(Rung::ZeroCopy),
+        XdpMode::Copy => Ladder::only(Rung::Copy),
+        XdpMode::Generic => Ladder::only(Rung::Generic),
     }
 }
 
@@ -263,11 +241,8 @@ mod tests {
     #[test]
     fn only_auto_has_more_than_one_rung() {
         for mode in [XdpMode::ZeroCopy, XdpMode::Copy, XdpMode::Generic] {
-            assert_eq!(Rung::ladder(mode).len(), 1);
+            assert_eq!(ladder(mode).rungs().count(), 1);
         }
-        assert_eq!(
-            Rung::ladder(XdpMode::Auto),
-            [Rung::ZeroCopy, Rung::Copy, Rung::Generic]
-        );
+        assert!(ladder(XdpMode::Auto).rungs().eq(Rung::ALL));
     }
 }

@@ -6,7 +6,6 @@
 
 mod ethtool;
 mod features;
-mod flags;
 mod link;
 mod link_info;
 mod message;
@@ -15,13 +14,14 @@ mod offloads;
 mod query;
 mod route;
 mod snapshot;
+mod steering;
 
 pub use ethtool::{Channels, RingSizes};
 pub use features::XdpFeatures;
-pub use flags::{EthtoolFlags, UdpHash, ethtool_flags, steering_rules, udp_hash};
 pub use link::{Address, Attached, AttachedMode, Link, Port, Tap, addresses, links};
 pub use monitor::Monitor;
 pub use offloads::Offloads;
 pub use query::NicError;
 pub use route::interface_towards;
 pub use snapshot::{Nic, NicCaps};
+pub use steering::{UdpHash, steering_rules, udp_hash};

@@ -9,6 +9,17 @@ pub struct Offloads {
 }
 
 impl Offloads {
+    /// Tags of 802.1Q are taken off received packets (`rxvlan`).
+    pub const RX_VLAN: &str = "rx-vlan-hw-parse";
+    /// The same of 802.1ad (`rx-vlan-stag-hw-parse`).
+    pub const RX_SERVICE_VLAN: &str = "rx-vlan-stag-hw-parse";
+    /// The device joins packets of one TCP flow (`lro`).
+    pub const LRO: &str = "rx-lro";
+    /// The kernel joins packets of one flow (`gro`).
+    pub const GRO: &str = "rx-gro";
+    /// Steering rules can be set (`ntuple`).
+    pub const NTUPLE: &str = "rx-ntuple-filter";
+
     /// Those of an interface; `None` if kernel or driver don't tell (before Linux 5.7).
     ///
     /// # Errors

@@ -13,4 +13,4 @@ pub use attach::{AttachMode, AttachedLink};
 pub use error::{AttachError, LoadError, MapError, ShareError, TestError};
 pub use map::{Map, XskMap};
 pub use program::{LoadOptions, Program, TestOptions, TestOutcome, XdpAction, program_name};
-pub use shared::{MapKind, MapSpec, SharedMaps};
+pub use shared::{MapKind, MapSpec, SharedMaps, uses_pinned_map};

@@ -107,6 +107,17 @@ impl SharedMaps {
         XskMap::from_fd(self.find(name)?, name)
     }
 
+    /// Whether a loaded program uses the map of that name itself; one that it calls in another's name may. Needs
+    /// `CAP_SYS_ADMIN`.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn is_used_by(&self, name: &str, program: u32) -> Result<bool, MapError> {
+        let map = self.find(name)?.id();
+        let maps = sys::program_maps(program).map_err(|errno| MapError::Os { errno })?;
+        Ok(maps.contains(&map))
+    }
+
     fn find(&self, name: &str) -> Result<&BpfMap, MapError> {
         let found = self.maps.iter().find(|shared| shared.name == name);
         found
@@ -155,6 +166,16 @@ impl SharedMaps {
             ours: true,
         })
     }
+}
+
+/// Whether a loaded program itself uses the map that is pinned at a path. Needs `CAP_SYS_ADMIN`.
+///
+/// # Errors
+/// `ENOENT` if there is no such map or program, `EPERM` without the capability.
+pub fn uses_pinned_map(program: u32, path: &Path) -> Result<bool, Errno> {
+    let at = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::new(libc::EINVAL))?;
+    let map = BpfMap::from_fd(sys::object_get(&at)?.as_fd())?.id();
+    Ok(sys::program_maps(program)?.contains(&map))
 }
 
 impl Drop for SharedMaps {

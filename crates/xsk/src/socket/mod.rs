@@ -14,7 +14,10 @@ pub use builder::{BindReport, BusyPoll, Mode, QueueBuilder};
 pub use error::BindError;
 pub use holder::Holder;
 #[cfg(feature = "loader")]
-pub use ladder::{Ladder, NegotiateError, Negotiated, Rung, RungFailure, negotiate};
+pub use ladder::{
+    Climbed, Fall, Footing, Ladder, NegotiateError, Negotiated, Rung, RungFailure, Setback,
+    negotiate,
+};
 pub use unbound::UnboundSocket;
 
 /// Makes an AF_XDP socket and closes it again: whether this thread may have one.

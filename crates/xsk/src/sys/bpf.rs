@@ -11,6 +11,8 @@ use super::errno::Errno;
 #[derive(Debug)]
 pub(crate) struct BpfMap {
     fd: OwnedFd,
+    #[cfg(feature = "loader")]
+    id: u32,
     kind: u32,
     key_bytes: usize,
     value_bytes: usize,
@@ -70,6 +72,8 @@ impl BpfMap {
         let info: RawMapInfo = object_info(fd.as_fd())?;
         Ok(Self {
             fd,
+            #[cfg(feature = "loader")]
+            id: info.id,
             kind: info.kind,
             key_bytes: info.key_bytes as usize,
             value_bytes: info.value_bytes as usize,
@@ -144,6 +148,11 @@ impl BpfMap {
 /// What only the users of maps other than XSKMAPs need.
 #[cfg(feature = "loader")]
 impl BpfMap {
+    /// The kernel's number of it.
+    pub(crate) const fn id(&self) -> u32 {
+        self.id
+    }
+
     /// The kernel's name of it.
     pub(crate) fn name(&self) -> String {
         let end = self.name.iter().position(|&byte| byte == 0);
@@ -226,15 +235,24 @@ pub(super) fn raw(fd: BorrowedFd<'_>) -> u32 {
 /// Reads the head of an object's information structure.
 pub(super) fn object_info<T: Info>(fd: BorrowedFd<'_>) -> Result<T, Errno> {
     let mut info = T::default();
+    // SAFETY: what pointers there are in it are null.
+    unsafe { fill_info(fd, &mut info) }?;
+    Ok(info)
+}
+
+/// Reads the head of an object's information structure, and what the pointers in it ask for.
+///
+/// # Safety
+/// Each pointer in `info` must be null, or valid for writes of what the count that belongs to it says.
+pub(super) unsafe fn fill_info<T: Info>(fd: BorrowedFd<'_>, info: &mut T) -> Result<(), Errno> {
     let attr = InfoAttr {
         fd: raw(fd),
         len: size_of::<T>() as u32,
-        info: (&raw mut info) as u64,
+        info: ptr::from_mut(info) as u64,
     };
     // SAFETY: the kernel writes at most `len` bytes to `info`, which lives through the call; any bytes are a valid T,
-    // by the contract of Info.
-    unsafe { bpf(OBJECT_INFO, &attr) }?;
-    Ok(info)
+    // by the contract of Info; what is behind its pointers is our caller's promise.
+    unsafe { bpf(OBJECT_INFO, &attr) }.map(drop)
 }
 
 /// # Safety

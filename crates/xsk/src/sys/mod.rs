@@ -29,7 +29,7 @@ pub(crate) use net::{
 pub(crate) use pin::{MapGeometry, is_bpf_file_system, map_create, object_get, object_pin};
 #[cfg(feature = "loader")]
 pub(crate) use program::{
-    AttachFlags, TestContext, inject, link_create_xdp, link_info, link_update, program_name,
-    test_run,
+    AttachFlags, TestContext, inject, link_create_xdp, link_info, link_update, program_maps,
+    program_name, test_run,
 };
 pub(crate) use socket::{BindFlags, XdpSocket};

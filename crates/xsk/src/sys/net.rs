@@ -119,12 +119,8 @@ pub(crate) enum EthtoolGet {
     Driver = 0x03,
     /// `struct ethtool_ringparam`, 36 bytes.
     Rings = 0x10,
-    /// `struct ethtool_value`, 8 bytes: `enum ethtool_flags`.
-    Flags = 0x25,
     /// `struct ethtool_rxnfc`, 192 bytes: what of a flow's packets is hashed.
     FlowHash = 0x29,
-    /// `struct ethtool_value`, 8 bytes: whether generic receive offload is on.
-    Gro = 0x2b,
     /// `struct ethtool_rxnfc`, 192 bytes: how many steering rules there are.
     RuleCount = 0x2e,
     /// `struct ethtool_channels`, 36 bytes.

@@ -3,7 +3,7 @@
 use std::mem::size_of;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::bpf::{Info, bpf, object_info, raw};
+use super::bpf::{Info, bpf, fill_info, object_info, raw};
 use super::errno::Errno;
 
 const TEST_RUN: u32 = 10;
@@ -93,12 +93,13 @@ struct RawProgramInfo {
     lengths: u64,
     pointers: [u64; 2],
     load_time: u64,
-    owner: u64,
+    owner: u32,
+    map_count: u32,
     map_ids: u64,
     name: [u8; 16],
 }
 
-// SAFETY: integers only; the pointers in it stay null, so the kernel writes nothing through them.
+// SAFETY: integers only.
 unsafe impl Info for RawProgramInfo {}
 
 /// What the kernel says of an XDP link.
@@ -156,6 +157,35 @@ pub(crate) fn link_info(link: BorrowedFd<'_>) -> Result<LinkInfo, Errno> {
 
 /// The name of a loaded program by its number. Needs `CAP_SYS_ADMIN` (or `CAP_BPF` on newer kernels).
 pub(crate) fn program_name(id: u32) -> Result<String, Errno> {
+    let info: RawProgramInfo = object_info(program_by_id(id)?.as_fd())?;
+    let end = info
+        .name
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(info.name.len());
+    Ok(String::from_utf8_lossy(&info.name[..end]).into_owned())
+}
+
+/// The numbers of the maps that a loaded program uses, by its own number. Needs `CAP_SYS_ADMIN`.
+pub(crate) fn program_maps(id: u32) -> Result<Vec<u32>, Errno> {
+    let program = program_by_id(id)?;
+    let mut maps = [0u32; MAX_USED_MAPS];
+    let mut info = RawProgramInfo {
+        map_count: MAX_USED_MAPS as u32,
+        map_ids: maps.as_mut_ptr() as u64,
+        ..RawProgramInfo::default()
+    };
+    // SAFETY: the kernel writes at most `map_count` numbers of 4 bytes to `map_ids`, which lives through the call and
+    // has room for them; the other pointers are null, with lengths of zero.
+    unsafe { fill_info(program.as_fd(), &mut info) }?;
+    let count = (info.map_count as usize).min(maps.len());
+    Ok(maps[..count].to_vec())
+}
+
+/// The most maps that the kernel lets a program use.
+const MAX_USED_MAPS: usize = 64;
+
+fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
     let attr = ByIdAttr {
         id,
         next_id: 0,
@@ -164,14 +194,7 @@ pub(crate) fn program_name(id: u32) -> Result<String, Errno> {
     // SAFETY: the structure is PROG_GET_FD_BY_ID's, without pointers.
     let fd = unsafe { bpf(PROGRAM_BY_ID, &attr) }?;
     // SAFETY: the kernel just gave us this descriptor, so it is open and nobody else's.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let info: RawProgramInfo = object_info(fd.as_fd())?;
-    let end = info
-        .name
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(info.name.len());
-    Ok(String::from_utf8_lossy(&info.name[..end]).into_owned())
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// `struct xdp_md`: where a frame of a test run seems to come from.

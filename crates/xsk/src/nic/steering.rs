@@ -2,28 +2,6 @@ use std::fmt;
 
 use crate::sys::{EthtoolGet, ethtool_ask, ethtool_get};
 
-/// What a device or the kernel does with packets before anybody sees them (`ethtool -k`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "ethtool's own list of independent switches"
-)]
-pub struct EthtoolFlags {
-    /// Tags of received packets are taken off (`rxvlan`).
-    pub rx_vlan: bool,
-    /// Tags of sent packets are put in (`txvlan`).
-    pub tx_vlan: bool,
-    /// The device joins packets of one TCP flow (`lro`).
-    pub lro: bool,
-    /// The kernel joins packets of one flow (`gro`); `None` if it doesn't tell.
-    pub gro: Option<bool>,
-    /// Steering rules can be set (`ntuple`).
-    pub ntuple: bool,
-    /// The device tells its hash of a packet (`rxhash`).
-    pub rx_hash: bool,
-}
-
 /// Which parts of a UDP packet the device hashes to choose a queue (`ethtool -n IF rx-flow-hash udp4`).
 ///
 /// Shown in ethtool's letters: `s` and `d` for the addresses, `f` and `n` for the ports.
@@ -70,29 +48,9 @@ impl fmt::Display for UdpHash {
     }
 }
 
-// enum ethtool_flags of linux/ethtool.h
-const FLAG_TX_VLAN: u32 = 1 << 7;
-const FLAG_RX_VLAN: u32 = 1 << 8;
-const FLAG_LRO: u32 = 1 << 15;
-const FLAG_NTUPLE: u32 = 1 << 27;
-const FLAG_RX_HASH: u32 = 1 << 28;
 /// Flow types of `linux/ethtool.h`.
 const UDP_V4_FLOW: u32 = 2;
 const UDP_V6_FLOW: u32 = 6;
-
-/// The switches of the interface `name`; `None` if it doesn't tell.
-pub fn ethtool_flags(name: &str) -> Option<EthtoolFlags> {
-    let flags = ethtool_get(name, EthtoolGet::Flags).ok()?[1];
-    let gro = ethtool_get(name, EthtoolGet::Gro).ok();
-    Some(EthtoolFlags {
-        rx_vlan: flags & FLAG_RX_VLAN != 0,
-        tx_vlan: flags & FLAG_TX_VLAN != 0,
-        lro: flags & FLAG_LRO != 0,
-        gro: gro.map(|words| words[1] != 0),
-        ntuple: flags & FLAG_NTUPLE != 0,
-        rx_hash: flags & FLAG_RX_HASH != 0,
-    })
-}
 
 /// What the interface `name` hashes of UDP packets over IPv4 and over IPv6; `None` where it doesn't tell.
 pub fn udp_hash(name: &str) -> (Option<UdpHash>, Option<UdpHash>) {

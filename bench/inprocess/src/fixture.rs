@@ -76,6 +76,7 @@ impl Fixture {
             name: Name::from_text(&known(number))?,
             qtype: 1,
             qclass: 1,
+            dnssec_ok: false,
             cd: false,
             stale: false,
         };

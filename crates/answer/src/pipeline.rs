@@ -196,6 +196,7 @@ fn miss(prepared: &Prepared, alias: Option<Alias<'_>>, stale: bool) -> Verdict {
         name,
         qtype: query.qtype,
         qclass: query.qclass,
+        dnssec_ok: variant(query).dnssec_ok,
         cd: query.cd,
         stale,
     })

@@ -6,6 +6,7 @@ use sluicegate_telemetry::Counter;
 use crate::Question;
 use crate::cache::Place;
 use crate::exchange::Exchange;
+use crate::pipeline::variant;
 
 /// Takes the questions whose answers are soon to end, or have ended and were served all the same, to ask them
 /// anew while no client waits.
@@ -36,6 +37,7 @@ impl Exchange<'_> {
             name,
             qtype: query.qtype,
             qclass: query.qclass,
+            dnssec_ok: variant(query).dnssec_ok,
             cd: query.cd,
             stale: false,
         });

@@ -57,6 +57,8 @@ pub struct Question {
     pub qtype: u16,
     /// QCLASS.
     pub qclass: u16,
+    /// DO: the client wants signatures. The engine is asked the same; of its answer the cache keeps what was wanted.
+    pub dnssec_ok: bool,
     /// CD: the client wants the answer even if it is bogus.
     pub cd: bool,
     /// There is an expired answer, which the client gets if it would have to wait longer than

@@ -185,9 +185,23 @@ impl Trouble {
 }
 
 impl Cache {
-    /// Stores every variant of an answer. What is no good answer is remembered beside the last good one, and
-    /// does not take its place.
+    /// Stores every variant of an answer.
     pub fn insert(&self, resolution: &Resolution, limits: &Limits, now: Now) {
+        self.insert_wanted(resolution, Variants::ALL, limits, now);
+    }
+
+    /// Stores those variants of a good answer that somebody has asked for; all, where one serves all. What is no good answer
+    /// is remembered beside the last good one, and does not take its place.
+    ///
+    /// Most clients want no signatures, others want them always: to keep both forms of each answer would take
+    /// several times the memory of the one. Who wants the other form asks the engine, which has its parts at hand.
+    pub fn insert_wanted(
+        &self,
+        resolution: &Resolution,
+        wanted: Variants,
+        limits: &Limits,
+        now: Now,
+    ) {
         let subject = Subject::of(&resolution.question);
         let view = match &resolution.trouble {
             None => VIEW,
@@ -199,6 +213,9 @@ impl Cache {
                 stored,
                 ttl_secs,
             } = answer;
+            if resolution.trouble.is_none() && variants.and(wanted).is_empty() {
+                continue;
+            }
             let entry = Entry {
                 variants: *variants,
                 stored,

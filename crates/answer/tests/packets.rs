@@ -143,6 +143,7 @@ fn resolve(server: &Server, number: u64, numbers: &mut Numbers) {
         name: asked.name.parse().expect("a name"),
         qtype: rtype::A,
         qclass: 1,
+        dnssec_ok: false,
         cd: false,
         stale: false,
     };

@@ -313,6 +313,7 @@ fn bogus_is_never_stale_and_takes_no_good_answer_s_place() {
         name: sluicegate_dns::Name::from_text("www.lab").unwrap(),
         qtype: rtype::A,
         qclass: 1,
+        dnssec_ok: false,
         cd: false,
         stale: false,
     };

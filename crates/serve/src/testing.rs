@@ -50,6 +50,7 @@ pub(crate) fn remember(shared: &Shared, name: &str) {
         name: Name::from_text(name).unwrap(),
         qtype: 1,
         qclass: 1,
+        dnssec_ok: false,
         cd: false,
         stale: false,
     };

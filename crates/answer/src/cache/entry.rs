@@ -79,6 +79,26 @@ impl Variants {
         Self(self.0 & other.0)
     }
 
+    /// Those that are in either set.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Both CD variants of a question with DO, or of one without.
+    pub const fn with_dnssec_ok(dnssec_ok: bool) -> Self {
+        if dnssec_ok {
+            Self::WITH_DNSSEC
+        } else {
+            Self::WITHOUT_DNSSEC
+        }
+    }
+
+    /// Whether no variant is in this set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Whether this set holds the variant.
     #[inline]
     pub const fn contains(self, variant: Variant) -> bool {

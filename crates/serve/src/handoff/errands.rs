@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sluicegate_answer::Question;
+use sluicegate_answer::cache::Variants;
 use sluicegate_engine::{Client, Overloaded};
 
 use super::patience::Patience;
@@ -21,10 +22,11 @@ pub(super) struct Ticket {
 
 /// Who waits for an answer of the engine's.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Waiter {
-    Client(Ticket),
+pub(super) struct Waiter {
     /// Nobody: the answer is for the cache.
-    Refresh,
+    client: Option<Ticket>,
+    /// What of it.
+    wanted: Variants,
 }
 
 /// What the engine is asked, and for whom.
@@ -57,7 +59,10 @@ impl Errands {
         // the servers are back.
         let cache = &self.shared.brain.cache;
         let failures = cache.failures(&question, self.shared.now());
-        let waiter = Waiter::Client(ticket);
+        let waiter = Waiter {
+            client: Some(ticket),
+            wanted: Variants::with_dnssec_ok(question.dnssec_ok),
+        };
         let refused = match failures {
             0 => Some(waiter),
             failures => {
@@ -87,9 +92,11 @@ impl Errands {
         if cache.is_failing(question, self.shared.now()) {
             self.refreshes.spare();
         } else if let Some(generation) = self.refreshes.begin(&asked) {
-            let sent = self
-                .client
-                .refresh(asked.clone(), generation, Waiter::Refresh);
+            let waiter = Waiter {
+                client: None,
+                wanted: Variants::with_dnssec_ok(question.dnssec_ok),
+            };
+            let sent = self.client.refresh(asked.clone(), generation, waiter);
             if sent.is_err() {
                 self.refreshes.shed(&asked);
             }
@@ -107,17 +114,17 @@ impl Errands {
             own,
         } = self;
         client.turn(Instant::now(), &mut |outcome, waiters| {
-            let settled = guarded(|| resolve::cache(shared, outcome));
+            let wanted = waiters.iter().map(|waiter| waiter.wanted);
+            let wanted = wanted.reduce(Variants::or);
+            let wanted = wanted.unwrap_or(Variants::WITHOUT_DNSSEC);
+            let settled = guarded(|| resolve::cache(shared, outcome, wanted));
             for waiter in waiters {
-                match waiter {
-                    Waiter::Client(ticket) => {
-                        patience.settle(ticket);
-                        own.lost += u64::from(!deliver(ticket, settled.clone()));
-                    }
-                    Waiter::Refresh => {
-                        let is_good = settled.as_ref().is_ok_and(|answer| answer.is_good());
-                        refreshes.end(&outcome.question, is_good);
-                    }
+                if let Some(ticket) = waiter.client {
+                    patience.settle(ticket);
+                    own.lost += u64::from(!deliver(ticket, settled.clone()));
+                } else {
+                    let is_good = settled.as_ref().is_ok_and(|answer| answer.is_good());
+                    refreshes.end(&outcome.question, is_good);
                 }
             }
         });
@@ -146,12 +153,7 @@ impl Errands {
     /// Ends the engine; those who still wait for an answer.
     pub(super) fn stop(self) -> Vec<Ticket> {
         let waiting = self.client.stop().into_iter();
-        waiting
-            .filter_map(|waiter| match waiter {
-                Waiter::Client(ticket) => Some(ticket),
-                Waiter::Refresh => None,
-            })
-            .collect()
+        waiting.filter_map(|waiter| waiter.client).collect()
     }
 }
 

@@ -73,6 +73,7 @@ mod tests {
             name: Name::from_wire(&[1, letter, 0]).unwrap(),
             qtype: 1,
             qclass: 1,
+            dnssec_ok: false,
             cd: false,
             stale: true,
         }

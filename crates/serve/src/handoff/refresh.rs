@@ -205,6 +205,7 @@ mod tests {
             name: sluicegate_dns::Name::from_wire(b"\x01a\0").unwrap(),
             qtype: 1,
             qclass: 1,
+            dnssec_ok: false,
             cd: false,
             stale: false,
         };

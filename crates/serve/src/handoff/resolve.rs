@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use sluicegate_answer::cache::Variants;
 use sluicegate_answer::{Findings, Question, Resolution, Security};
 use sluicegate_dns::{Ede, Name};
 use sluicegate_engine::{Answer, NameError};
@@ -22,13 +23,19 @@ fn brain_question(asked: &sluicegate_engine::Question) -> Result<Question, Failu
         name,
         qtype: asked.qtype(),
         qclass: asked.qclass(),
+        dnssec_ok: false,
         cd: false,
         stale: false,
     })
 }
 
-/// Compiles what the engine found, once, and puts it into the cache; also that it found nothing in time.
-pub(super) fn cache(shared: &Shared, outcome: &sluicegate_engine::Outcome) -> Outcome {
+/// Compiles what the engine found, once, and puts those variants into the cache that are wanted; also that it found
+/// nothing in time.
+pub(super) fn cache(
+    shared: &Shared,
+    outcome: &sluicegate_engine::Outcome,
+    wanted: Variants,
+) -> Outcome {
     let question = brain_question(&outcome.question)?;
     let policy = shared.brain.policy.load();
     let answer = match &outcome.result {
@@ -52,7 +59,7 @@ pub(super) fn cache(shared: &Shared, outcome: &sluicegate_engine::Outcome) -> Ou
     // A refusal of libunbound's `ratelimit` says nothing of the name.
     if !answer.ratelimited {
         let cache = &shared.brain.cache;
-        cache.insert(&resolution, policy.limits(), shared.now());
+        cache.insert_wanted(&resolution, wanted, policy.limits(), shared.now());
     }
     Ok(resolution)
 }

@@ -2,10 +2,11 @@
 //!
 //! Lessons that are tested elsewhere: memory ordering of the rings (loom tests of `xsk`), the seeded hash and the full
 //! key of the cache (`answer`), packets that XDP passes up (`bad_packets`), local zones beside Unbound
-//! (`local_vs_unbound`), XDP that can't attach (`xdp_path`). Lessons on backends, rate limits and block lists wait for
-//! these to be built.
+//! (`local_vs_unbound`), XDP that can't attach (`xdp_path`). Lessons on backends and block lists wait for these to be
+//! built.
 
 mod clients;
+mod limits;
 mod replies;
 mod service;
 mod upstreams;
@@ -82,6 +83,16 @@ fn main() -> ExitCode {
             "padded_root_queries_are_answered",
             needs![Root, Netns],
             clients::padded_root_queries_are_answered,
+        )
+        .test(
+            "a_rate_limit_holds_on_every_path",
+            needs![Root, Netns],
+            limits::a_rate_limit_holds_on_every_path,
+        )
+        .test(
+            "as_much_passes_as_with_unbound",
+            needs![Root, Netns, Peer("unbound")],
+            limits::as_much_passes_as_with_unbound,
         )
         .test(
             "tcp_upstreams_serve_af_xdp_clients",

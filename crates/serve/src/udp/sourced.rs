@@ -24,8 +24,12 @@ pub(super) struct Sourced {
 #[derive(Debug)]
 struct Headers<S> {
     headers: MultiHeaders<S>,
+    /// Room for one PKTINFO.
+    control: fn() -> Vec<u8>,
     /// Messages in one call: all, once the headers have been [primed](Self::prime); until then one.
     most: usize,
+    /// Whether that has been tried: a loopback that swallows packets holds a worker up once.
+    is_tried: bool,
 }
 
 /// How long this machine's own datagrams may take to come back to it.
@@ -35,8 +39,8 @@ impl Sourced {
     /// One message in each call.
     pub(super) fn new() -> Self {
         Self {
-            v4: Headers::new(nix::cmsg_space!(in_pktinfo)),
-            v6: Headers::new(nix::cmsg_space!(in6_pktinfo)),
+            v4: Headers::new(|| nix::cmsg_space!(in_pktinfo)),
+            v6: Headers::new(|| nix::cmsg_space!(in6_pktinfo)),
         }
     }
 
@@ -94,11 +98,12 @@ impl Sourced {
 }
 
 impl<S: SockaddrLike + Copy> Headers<S> {
-    /// `control` is room for one PKTINFO.
-    fn new(control: Vec<u8>) -> Self {
+    fn new(control: fn() -> Vec<u8>) -> Self {
         Self {
-            headers: MultiHeaders::preallocate(BATCH, Some(control)),
+            headers: MultiHeaders::preallocate(BATCH, Some(control())),
+            control,
             most: 1,
+            is_tried: false,
         }
     }
 
@@ -149,15 +154,16 @@ impl<S: SockaddrLike + Copy> Headers<S> {
     ///
     /// How many messages were sent is told by counting results that hold an address each. Sending doesn't write it, and
     /// reading it unwritten would be undefined behaviour; receiving does, every octet of it, and it stays. Headers that have
-    /// sent must not receive any more: their addresses then are the replies'.
+    /// sent must not receive any more, since they still point at the replies' addresses: these are new ones.
     fn prime(
         &mut self,
         loopback: IpAddr,
         tell_packet_info: impl FnOnce(&UdpSocket) -> nix::Result<()>,
     ) -> std::io::Result<()> {
-        if self.most > 1 {
+        if std::mem::replace(&mut self.is_tried, true) {
             return Ok(());
         }
+        self.headers = MultiHeaders::preallocate(BATCH, Some((self.control)()));
         let socket = UdpSocket::bind((loopback, 0))?;
         // As in what is sent, or there would be no room for it afterwards.
         tell_packet_info(&socket)?;

@@ -11,7 +11,7 @@ mod notices;
 
 pub use notices::Exceeded;
 
-use clients::{Clients, Count, MAX_COUNT};
+use clients::{Clients, Count, MAX_LIMIT};
 use notices::Notices;
 
 /// How often a client may ask: `ip-ratelimit` and the options beside it.
@@ -41,7 +41,7 @@ struct Memory {
 }
 
 impl RateLimit {
-    /// `None`: there is no limit, or none that a client could reach.
+    /// `None`: there is no limit. One of more than four million is one of four million.
     pub(crate) fn new(config: RateLimitConfig) -> Option<Self> {
         let RateLimitConfig {
             queries_per_sec,
@@ -49,8 +49,8 @@ impl RateLimit {
             factor,
             backoff,
         } = config;
-        (1..MAX_COUNT).contains(&queries_per_sec).then(|| Self {
-            queries_per_sec,
+        (queries_per_sec > 0).then(|| Self {
+            queries_per_sec: queries_per_sec.min(MAX_LIMIT),
             factor,
             backoff,
             size_bytes,
@@ -73,7 +73,7 @@ impl RateLimit {
         self.queries_per_sec
     }
 
-    /// Takes the clients that have exceeded the limit since this was asked last.
+    /// Takes the clients that have exceeded the limit since this was asked last; none while a worker writes one down.
     pub fn take_exceeded(&self) -> Exceeded {
         self.memory.notices.take()
     }

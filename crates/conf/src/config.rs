@@ -228,9 +228,10 @@ pub struct TcpConfig {
 /// The `ip-ratelimit` options: how often a client may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitConfig {
-    /// `ip-ratelimit`: queries per second of one address; 0, the default: no limit.
+    /// `ip-ratelimit`: queries per second of one address; 0, the default: no limit. At most about four million.
     pub queries_per_sec: u32,
-    /// `ip-ratelimit-size` in bytes: bounds the table in which clients are counted; default 4 MiB.
+    /// `ip-ratelimit-size` in bytes: bounds the table in which clients are counted; default 4 MiB. In a table of a few KiB
+    /// clients who ask too much may push each other out, and so escape their limit.
     pub size_bytes: u64,
     /// `ip-ratelimit-factor`: beyond the limit, one query in so many is answered; 0: none; default 10.
     pub factor: u32,

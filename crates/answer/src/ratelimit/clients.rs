@@ -13,7 +13,9 @@ use zerocopy::FromZeros;
 /// allocations; a count takes one cache line, however many clients there are.
 ///
 /// A client that is new to a full set takes the place of the one that has asked least. So whoever asks much keeps its
-/// count, though a million others ask once; and whoever is new has a place, though all others ask much.
+/// count, though a million others ask once; and whoever is new has a place, though all others ask much. Of more
+/// than four in one set who exceed their limit, some escape it: in a table of ordinary size, that takes a flood of four
+/// times the limit for each of its sets.
 pub(super) struct Clients {
     /// The sets begin at a cache line, at or behind the first word.
     words: Box<[AtomicU64]>,
@@ -73,8 +75,8 @@ const COUNT_BITS: u32 = 22;
 const SECOND_BITS: u32 = 64 - 2 * COUNT_BITS;
 const SECONDS: u32 = (1 << SECOND_BITS) - 1;
 
-/// No limit may be as large: counts end a little above the limit, by as many as there are threads.
-pub(super) const MAX_COUNT: u32 = (1 << COUNT_BITS) - (1 << 16);
+/// No limit may be larger: counts end a little above the limit, by as many as there are threads.
+pub(super) const MAX_LIMIT: u32 = (1 << COUNT_BITS) - (1 << 16);
 
 /// How often others may have changed the set first. Each try then finds it nearer to what it is to be.
 const TRIES: usize = 8;
@@ -276,8 +278,8 @@ mod tests {
     #[test]
     fn a_state_is_what_was_written() {
         for second in [0, 1, SECONDS] {
-            for before in [0, 1, MAX_COUNT] {
-                for count in [0, 1, MAX_COUNT] {
+            for before in [0, 1, MAX_LIMIT] {
+                for count in [0, 1, MAX_LIMIT] {
                     let state = State {
                         second,
                         before,

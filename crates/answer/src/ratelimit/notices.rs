@@ -10,7 +10,8 @@ pub(super) struct Notices(Mutex<Exceeded>);
 pub struct Exceeded {
     /// The first sixteen of them, each once.
     pub clients: Vec<IpAddr>,
-    /// How often the limit was exceeded by those or others, each second of each client counted once.
+    /// How often, at least, the limit was exceeded by those or others, each second of each client counted once: two
+    /// workers that note it in the same moment note one.
     pub times: u64,
 }
 
@@ -35,15 +36,16 @@ impl Notices {
         }
     }
 
+    /// Nothing while a worker writes: who waited for it would make it wake the waiting.
     pub(super) fn take(&self) -> Exceeded {
-        let Ok(mut exceeded) = self.0.lock() else {
-            return Exceeded::default();
+        // Made before, so that the lock is held for a few instructions, and no worker has to make room.
+        let empty = Exceeded {
+            clients: Vec::with_capacity(MOST),
+            times: 0,
         };
-        // The room stays, so that no worker has to make any.
-        let clients = exceeded.clients.drain(..).collect();
-        Exceeded {
-            clients,
-            times: std::mem::take(&mut exceeded.times),
+        match self.0.try_lock() {
+            Ok(mut exceeded) => std::mem::replace(&mut exceeded, empty),
+            Err(_) => empty,
         }
     }
 }

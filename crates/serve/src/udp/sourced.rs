@@ -23,7 +23,7 @@ pub(super) struct Sourced {
 /// The headers of one family, kept so that sending allocates nothing.
 #[derive(Debug)]
 struct Headers<S> {
-    headers: MultiHeaders<S>,
+    all: MultiHeaders<S>,
     /// Room for one PKTINFO.
     control: fn() -> Vec<u8>,
     /// Messages in one call: all, once the headers have been [primed](Self::prime); until then one.
@@ -100,7 +100,7 @@ impl Sourced {
 impl<S: SockaddrLike + Copy> Headers<S> {
     fn new(control: fn() -> Vec<u8>) -> Self {
         Self {
-            headers: MultiHeaders::preallocate(BATCH, Some(control())),
+            all: MultiHeaders::preallocate(BATCH, Some(control())),
             control,
             most: 1,
             is_tried: false,
@@ -129,7 +129,7 @@ impl<S: SockaddrLike + Copy> Headers<S> {
             let some = next..count.min(next + self.most);
             let sent = sendmmsg(
                 fd,
-                &mut self.headers,
+                &mut self.all,
                 &slices[some.clone()],
                 &clients[some.clone()],
                 [*source],
@@ -163,7 +163,7 @@ impl<S: SockaddrLike + Copy> Headers<S> {
         if std::mem::replace(&mut self.is_tried, true) {
             return Ok(());
         }
-        self.headers = MultiHeaders::preallocate(BATCH, Some((self.control)()));
+        self.all = MultiHeaders::preallocate(BATCH, Some((self.control)()));
         let socket = UdpSocket::bind((loopback, 0))?;
         // As in what is sent, or there would be no room for it afterwards.
         tell_packet_info(&socket)?;
@@ -175,7 +175,7 @@ impl<S: SockaddrLike + Copy> Headers<S> {
         let mut slices = storage.each_mut().map(|one| [IoSliceMut::new(one)]);
         let received = recvmmsg(
             socket.as_raw_fd(),
-            &mut self.headers,
+            &mut self.all,
             slices.iter_mut(),
             MsgFlags::empty(),
             None,

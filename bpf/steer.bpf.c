@@ -238,7 +238,7 @@ struct packet {
 	void *end;              // one past the last byte of the frame's first buffer
 	__u32 rest_bytes;       // frame length from the header now looked at
 	__u32 reply_ifindex;    // that of the place it is to
-	__u16 vlan_outer, vlan_inner;
+	__u64 vlan_outer, vlan_inner; // as in listen_key; words, as Linux 6.1 lets no half of one onto the stack
 	__u64 source[2];        // addresses, as in `listen_key`
 	__u64 destination[2];
 };
@@ -465,9 +465,9 @@ INLINE int is_tpid(__u16 ethertype)
 
 // A tag as in `listen_key`, or 0 if it is cut off or names no VLAN (a priority tag: the kernel takes it off and
 // answers without it, so it is left to the kernel). VLANs of one number are others in 802.1Q and in 802.1ad.
-INLINE __u16 vlan(struct packet *p, __u16 tpid, struct vlan_tag *tag)
+INLINE __u64 vlan(struct packet *p, __u16 tpid, struct vlan_tag *tag)
 {
-	__u16 id;
+	__u64 id;
 
 	if ((void *)(tag + 1) > p->end)
 		return 0;

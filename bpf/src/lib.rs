@@ -17,6 +17,8 @@
 
 mod exit;
 mod layout;
+#[cfg(test)]
+mod stack;
 
 pub use exit::Exit;
 pub use layout::{Link, ListenKey, Owner, QueueEntry, Tag, Vlans};

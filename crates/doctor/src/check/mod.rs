@@ -2,6 +2,7 @@
 
 mod configuration;
 mod driver;
+mod fast_path;
 mod host;
 mod interface;
 mod network;

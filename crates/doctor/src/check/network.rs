@@ -89,7 +89,7 @@ fn master(facts: &Facts, one: &Interface) -> Option<Finding> {
         (Role::Below, Some(vlan)) if kind == "bridge" => finding
             .is(Verdict::Info, format!("it is a port of the bridge {name}, and below {}", vlan.link.name))
             .why(format!(
-                "some set-ups are reported where the bridge takes the packets of {}; the kernels we tried (6.1, 6.12, 7.2) do \
+                "some set-ups are reported where the bridge takes the packets of {}; the kernels we tried (6.1, 6.12, 7.3) do \
                  not. If queries get no answer, take the port out; guests of the bridge lose that way out",
                 vlan.link.name
             ))

@@ -1,9 +1,10 @@
 use sluicegate_conf::XdpEnable;
 
+use super::fast_path::{ENOUGH, fast_path};
 use super::privileges::{NEEDED, drop_in};
 use crate::change::quoted;
-use crate::facts::{Served, Serving, Unit};
-use crate::{Facts, Finding, Group, ProcessKind, Role, Verdict};
+use crate::facts::{Serving, Unit};
+use crate::{Facts, Finding, Group, ProcessKind, Verdict};
 
 /// The running server, and the service that starts it.
 pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
@@ -52,102 +53,6 @@ fn running(facts: &Facts) -> Finding {
     finding
         .probed("pid", pid)
         .is(Verdict::Ok, format!("a server runs, process {pid}"))
-}
-
-/// Below this many queries nothing is said of where they come in.
-const ENOUGH: u64 = 1000;
-const LOG: &str =
-    "journalctl -u sluicegate --grep 'XDP'    # or the server's log: each interface has its line";
-
-fn fast_path(facts: &Facts, server: &Serving) -> Finding {
-    let listening: Vec<_> = facts
-        .interfaces
-        .iter()
-        .filter(|one| one.role == Role::Listens)
-        .collect();
-    let fast = server.fast();
-    let names: Vec<String> = server.queues.keys().cloned().collect();
-    let finding = Finding::new("fast-path", Group::Server)
-        .probed("interfaces", names.clone())
-        .probed("af_xdp_packets", fast)
-        .probed("kernel_packets", server.kernel);
-    if facts.wanted.xdp.enable == XdpEnable::No || listening.is_empty() {
-        return finding.is(Verdict::Ok, "the fast path is not asked for here");
-    }
-    if let Some(refused) = refused(facts, server) {
-        return told(finding, facts, refused);
-    }
-    if names.is_empty() {
-        return finding
-            .is(Verdict::Warn, "the server runs without the fast path")
-            .why("all queries take the kernel's path: right answers, at a fraction of the speed")
-            .by_hand(LOG);
-    }
-    if fast == 0 && server.kernel >= ENOUGH {
-        return finding
-            .is(Verdict::Warn, format!("AF_XDP runs on {}, but all {} queries took the kernel's path", names.join(", "), server.kernel))
-            .why(
-                "queries come in by another interface, on another queue, with a tag, or to another MAC address than the program \
-                 looks for; its counters say which (`xdp.IF.pass.*`)",
-            )
-            .by_hand("sluicegate stats | grep 'pass\\.'");
-    }
-    if let Some((name, lost)) = server
-        .lost
-        .iter()
-        .find(|(_, lost)| **lost * 1000 > fast && **lost >= ENOUGH)
-    {
-        return finding
-            .probed("lost_packets", *lost)
-            .is(Verdict::Warn, format!("{lost} packets of {name} were lost before a worker saw them"))
-            .why("workers are too slow, or bursts too long, for the rings; larger ones (`rx-ring:`, `frames:`) or more queues help")
-            .by_hand("sluicegate stats | grep 'rx\\.drop'");
-    }
-    finding.is(
-        Verdict::Ok,
-        format!(
-            "AF_XDP on {}: {fast} packets; the kernel's path: {}",
-            names.join(", "),
-            server.kernel
-        ),
-    )
-}
-
-/// The address that the kernel serves most to be wondered at: one that is named first, what lies in the interface last.
-fn refused<'a>(facts: &Facts, server: &'a Serving) -> Option<&'a Served> {
-    let listens = |name: &str| {
-        let mut all = facts.interfaces.iter();
-        all.any(|one| one.role == Role::Listens && one.link.name == name)
-    };
-    let by_kernel = server
-        .placed
-        .iter()
-        .filter(|served| served.by_kernel().is_some() && listens(&served.interface));
-    by_kernel.max_by_key(|served| (is_named(facts, served), !served.by_nature()))
-}
-
-fn is_named(facts: &Facts, served: &Served) -> bool {
-    facts.wanted.names(&served.address, &served.interface)
-}
-
-/// What the server itself says of an address that AF_XDP does not serve, or not wholly.
-fn told(finding: Finding, facts: &Facts, served: &Served) -> Finding {
-    let expected = served.by_nature() && !is_named(facts, served);
-    let verdict = if expected {
-        Verdict::Info
-    } else {
-        Verdict::Warn
-    };
-    let outcome = served.by_kernel().unwrap_or_default();
-    finding
-        .probed("address", served.address.as_str())
-        .probed("outcome", served.outcome.as_str())
-        .is(
-            verdict,
-            format!("{} on {}: {outcome}", served.address, served.interface),
-        )
-        .why("queries for this address take the kernel's path: right answers, at a fraction of the speed")
-        .by_hand(served.command().unwrap_or(LOG))
 }
 
 /// Whether one queue has most of the packets of its interface.
@@ -241,23 +146,8 @@ fn service(unit: &Unit) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{good, one, verdict};
+    use super::super::testing::{good, one, serving, verdict};
     use super::*;
-    use crate::WantedListen;
-
-    fn serving(queues: &[u64], kernel: u64) -> Facts {
-        let mut facts = good();
-        let mut server = Serving {
-            kernel,
-            ..Serving::default()
-        };
-        if !queues.is_empty() {
-            let counts = (0..).zip(queues.iter().copied()).collect();
-            server.queues.insert("eth0".into(), counts);
-        }
-        facts.server = Some(server);
-        facts
-    }
 
     #[test]
     fn no_server_is_no_fault() {
@@ -267,65 +157,6 @@ mod tests {
         let mut facts = good();
         facts.wanted.xdp.enable = XdpEnable::No;
         assert_eq!(verdict(&examine(&facts), "xdp-enabled").0, Verdict::Info);
-    }
-
-    #[test]
-    fn which_path_queries_take() {
-        let of =
-            |queues: &[u64], kernel| verdict(&examine(&serving(queues, kernel)), "fast-path").0;
-        assert_eq!(of(&[500, 600], 3), Verdict::Ok);
-        assert_eq!(of(&[0, 0], 20), Verdict::Ok);
-        assert_eq!(of(&[0, 0], 5000), Verdict::Warn);
-        assert_eq!(of(&[], 0), Verdict::Warn);
-        let mut facts = serving(&[10_000], 0);
-        facts
-            .server
-            .as_mut()
-            .unwrap()
-            .lost
-            .insert("eth0".into(), 5000);
-        assert_eq!(verdict(&examine(&facts), "fast-path").0, Verdict::Warn);
-    }
-
-    #[test]
-    fn addresses_that_the_kernel_serves() {
-        let of = |listen: &str, outcome: &str| {
-            let mut facts = serving(&[500], 3);
-            facts.wanted.listen = vec![WantedListen::Address(listen.parse().unwrap())];
-            let served = |address: &str, interface: &str, outcome: &str| Served {
-                address: address.into(),
-                interface: interface.into(),
-                outcome: outcome.into(),
-            };
-            facts.server.as_mut().unwrap().placed = vec![
-                served(
-                    "127.0.0.1@53",
-                    "lo",
-                    "kernel: the loopback interface has no use for XDP",
-                ),
-                served("192.0.2.1@53", "eth0", outcome),
-            ];
-            verdict(&examine(&facts), "fast-path")
-        };
-        let (all, own) = ("0.0.0.0:53", "192.0.2.1:53");
-        assert_eq!(of(own, "XDP at eth0 (copy, 1 queue)").0, Verdict::Ok);
-        assert_eq!(
-            of(all, "kernel at eth0: another XDP program is attached").0,
-            Verdict::Warn
-        );
-        assert_eq!(
-            of(
-                own,
-                "XDP at eth0 (copy, 1 queue); kernel at eth1: it is gone"
-            )
-            .0,
-            Verdict::Warn
-        );
-        assert_eq!(of(all, "kernel: it is a port of br0").0, Verdict::Info);
-        assert_eq!(of(own, "kernel: it is a port of br0").0, Verdict::Warn);
-        let command = Some("ethtool -K eth0 rxvlan off".to_owned());
-        let stripped = "kernel at eth0: tags go; to change that: ethtool -K eth0 rxvlan off";
-        assert_eq!(of(own, stripped), (Verdict::Warn, command));
     }
 
     #[test]

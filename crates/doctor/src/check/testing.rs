@@ -2,7 +2,7 @@
 
 use sluicegate_xsk::nic::{Link, RingSizes, UdpHash};
 
-use crate::facts::Conf;
+use crate::facts::{Conf, Serving};
 use crate::{Facts, Finding, Host, Interface, Limit, Probes, Process, ProcessKind, Role, Verdict};
 
 /// All capabilities.
@@ -101,4 +101,19 @@ pub(crate) fn verdict(all: &[Finding], check: &str) -> (Verdict, Option<String>)
         finding.verdict,
         finding.mend.first().map(crate::Mend::command),
     )
+}
+
+/// A good machine with a server whose AF_XDP queues on eth0, and kernel, have had so many packets.
+pub(crate) fn serving(queues: &[u64], kernel: u64) -> Facts {
+    let mut facts = good();
+    let mut server = Serving {
+        kernel,
+        ..Serving::default()
+    };
+    if !queues.is_empty() {
+        let counts = (0..).zip(queues.iter().copied()).collect();
+        server.queues.insert("eth0".into(), counts);
+    }
+    facts.server = Some(server);
+    facts
 }

@@ -97,7 +97,7 @@ impl Driver {
 const EBPF_DOCS: &str =
     "docs.ebpf.io, BPF_PROG_TYPE_XDP, driver support (with the kernel's commits)";
 const LAB: &str =
-    "docs.ebpf.io, driver support; run in a virtual machine on Linux 6.1, 6.12 and 7.2";
+    "docs.ebpf.io, driver support; run in a virtual machine on Linux 6.1, 6.12 and 7.3";
 const RUNBOUND: &str = "reports of other servers' users";
 
 /// One row a driver. Where the kernel tells its XDP features (6.3 and later), those count, not this table.
@@ -156,25 +156,21 @@ const DRIVERS: &[Driver] = &[
         .told_by(LAB),
     Driver::native("rvu-nicpf", 5, 16).also(&["rvu_nicpf"]),
     Driver::native("mana", 5, 17),
-    Driver::native("atlantic", 5, 19).told_by("the kernel's log: drivers/net/ethernet/aquantia"),
-    Driver::native("fec", 6, 2).told_by("the kernel's log: drivers/net/ethernet/freescale"),
-    Driver::native("lan966x-switch", 6, 2)
-        .also(&["lan966x*"])
-        .told_by("the kernel's log: drivers/net/ethernet/microchip"),
-    Driver::native("tsnep", 6, 3)
-        .zero_copy(6, 4)
-        .told_by("the kernel's log: drivers/net/ethernet/engleder"),
+    Driver::native("atlantic", 5, 19),
+    Driver::native("fec", 6, 2),
+    Driver::native("lan966x-switch", 6, 2),
+    Driver::native("tsnep", 6, 3).zero_copy(6, 4),
     Driver::native("gve", 6, 4)
         .zero_copy(6, 4)
         .note("the program must be attached before sockets are bound, as is done here")
-        .told_by("the kernel's log: drivers/net/ethernet/google; reports of Quilkin"),
+        .told_by("docs.ebpf.io, driver support; reports of Quilkin"),
     Driver::native("vmxnet3", 6, 6)
-        .note("native mode seen on 6.12 and 7.2, generic only on 6.1")
+        .note("native mode seen on 6.12 and 7.3, generic only on 6.1")
         .tested()
-        .told_by("run in a virtual machine on Linux 6.1, 6.12 and 7.2"),
-    Driver::native("ionic", 6, 9).told_by("the kernel's log: drivers/net/ethernet/pensando"),
-    Driver::native("am65-cpsw-nuss", 6, 10).told_by("the kernel's log: drivers/net/ethernet/ti"),
-    Driver::generic("e1000e", "run in a virtual machine on Linux 6.1, 6.12 and 7.2").tested(),
+        .told_by("run in a virtual machine on Linux 6.1, 6.12 and 7.3"),
+    Driver::native("ionic", 6, 9),
+    Driver::native("am65-cpsw-nuss", 6, 10),
+    Driver::generic("e1000e", "run in a virtual machine on Linux 6.1, 6.12 and 7.3").tested(),
     Driver::generic("e1000", "the kernel's source: no ndo_bpf"),
     Driver::generic("r8169", RUNBOUND),
     Driver::generic("r8125", RUNBOUND),

@@ -71,7 +71,9 @@ fn stats_prints_totals_first() {
     let (code, out, errors) = run(&["-c", &text(&setup.config()), "stats"]);
     assert_eq!((code, errors.as_str()), (0, ""));
     assert!(
-        out.starts_with("total.num.queries=0\ntotal.num.cachehits=0\ntotal.num.cachemiss=0\n"),
+        out.starts_with(
+            "total.num.queries=0\ntotal.num.queries_ip_ratelimited=0\ntotal.num.cachehits=0\ntotal.num.cachemiss=0\n"
+        ),
         "{out}"
     );
     for name in [

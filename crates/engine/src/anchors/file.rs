@@ -27,6 +27,15 @@ impl KeyId {
     }
 }
 
+/// Where the keys come from that an `auto-trust-anchor-file` makes trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The file, which may name none.
+    File,
+    /// [`Anchors::of_the_root`].
+    Root,
+}
+
 /// Files beyond this are no anchor files.
 const MAX_BYTES: u64 = 1 << 20;
 /// `AUTR_STATE_VALID` and `AUTR_STATE_MISSING` (RFC 5011, 4.2): a missing key stays trusted.
@@ -42,6 +51,21 @@ impl Anchors {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(Self::parse(&std::fs::read_to_string(path)?))
+    }
+
+    /// What an `auto-trust-anchor-file` makes trusted: what it says; the root's keys if it is missing or empty, for then
+    /// it is made of them; and nothing if it is revoked, or if it can't be read.
+    pub(crate) fn kept_in(path: &Path) -> (Self, Source) {
+        let read = Self::read(path);
+        let begins = match &read {
+            Ok(_) => std::fs::metadata(path).is_ok_and(|file| file.len() == 0),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if begins {
+            (Self::of_the_root(), Source::Root)
+        } else {
+            (read.unwrap_or_default(), Source::File)
+        }
     }
 
     /// The root's keys, to begin with: the distribution's, if it has any, else those built in.
@@ -204,6 +228,35 @@ mod tests {
         assert_eq!(Anchors::parse(ROOT_ANCHORS[0]).keys(), kept.keys());
         let missing = KEPT.replace("state=2", "state=3");
         assert_eq!(Anchors::parse(&missing).keys(), kept.keys());
+    }
+
+    #[test]
+    fn only_a_file_that_is_missing_or_empty_stands_for_the_root() {
+        let file = std::env::temp_dir().join(format!("sluicegate-kept-{}", std::process::id()));
+        let root = (Anchors::of_the_root(), Source::Root);
+        assert_eq!(Anchors::kept_in(&file), root);
+        let kept_in = |bytes: &[u8]| {
+            std::fs::write(&file, bytes).unwrap();
+            Anchors::kept_in(&file)
+        };
+        assert_eq!(kept_in(b""), root);
+        assert_eq!(
+            kept_in(KEPT.as_bytes()),
+            (Anchors::parse(KEPT), Source::File)
+        );
+        let nothing = (Anchors::default(), Source::File);
+        let too_large = format!("{KEPT}{}", " ".repeat(1 << 20));
+        for text in [
+            format!(";;REVOKED\n{KEPT}").as_bytes(),
+            too_large.as_bytes(),
+            b"; \xff\n",
+            b"; no keys\n",
+        ] {
+            assert_eq!(kept_in(text), nothing);
+        }
+        std::fs::remove_file(&file).unwrap();
+        // A folder can't be read as a file, by root neither.
+        assert_eq!(Anchors::kept_in(&std::env::temp_dir()), nothing);
     }
 
     #[test]

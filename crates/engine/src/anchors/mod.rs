@@ -17,7 +17,7 @@ mod file;
 mod told;
 
 pub(crate) use conf::{files_in, rewrite};
-pub(crate) use file::{Anchors, KeyId};
+pub(crate) use file::{Anchors, KeyId, Source};
 pub use told::trust_anchors;
 
 /// The root's key-signing keys, as DS records: KSK-2017 (20326) and KSK-2024 (38696), from

@@ -7,7 +7,8 @@ use super::conf::value_of;
 use super::file::{Anchors, key_id};
 
 /// The trust anchors that a configuration's text names, itself or by its files as they are now: for each name a line
-/// with that name and the tags of its keys, as Unbound answers for `trustanchor.unbound`.
+/// with that name and the tags of its keys, as Unbound answers for `trustanchor.unbound`. Anchors in
+/// `trusted-keys-file` are not told.
 pub fn trust_anchors(conf_text: &str) -> Vec<String> {
     let mut tags: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
     for record in conf_text.lines().flat_map(records) {
@@ -31,10 +32,7 @@ fn records(line: &str) -> Vec<String> {
     } else if let Some(file) = value_of(line, "trust-anchor-file:") {
         Anchors::read(Path::new(file)).unwrap_or_default()
     } else if let Some(file) = value_of(line, "auto-trust-anchor-file:") {
-        // What is missing or empty is made of the root's keys.
-        let read = Anchors::read(Path::new(file)).ok();
-        let read = read.filter(|anchors| !anchors.records.is_empty());
-        read.unwrap_or_else(Anchors::of_the_root)
+        Anchors::kept_in(Path::new(file)).0
     } else {
         Anchors::default()
     };
@@ -64,6 +62,10 @@ mod tests {
             trust_anchors(&text),
             [". 20326 38696", "a.example. 8 9", "b.example. 7"]
         );
+        let kept = format!("auto-trust-anchor-file: {}\n", file.display());
+        assert_eq!(trust_anchors(&kept), ["a.example. 9", "b.example. 7"]);
+        std::fs::write(&file, format!(";;REVOKED\n{first}\n")).unwrap();
+        assert_eq!(trust_anchors(&kept), [""; 0]);
         let missing = "auto-trust-anchor-file: /proc/none\n";
         assert!(trust_anchors(missing)[0].starts_with(". "));
         std::fs::remove_file(file).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use crate::anchors::{Anchors, files_in, rewrite};
+use crate::anchors::{Anchors, Source, files_in, rewrite};
 use crate::wire::KeepAnchors;
 
 /// The configuration's text, for each kind of context.
@@ -68,18 +68,11 @@ struct Kept {
 impl Kept {
     fn look(path: PathBuf, keep: KeepAnchors) -> Self {
         let shown = path.display().to_string();
-        let read = Anchors::read(&path);
-        let fresh = match &read {
-            Ok(_) => std::fs::metadata(&path).is_ok_and(|file| file.len() == 0),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
+        let (anchors, source) = Anchors::kept_in(&path);
+        let fresh = source == Source::Root;
         let writable = keep == KeepAnchors::Yes && can_replace(&path);
         let mut file = Self {
-            anchors: if fresh {
-                Anchors::of_the_root()
-            } else {
-                read.unwrap_or_default()
-            },
+            anchors,
             path,
             writable,
             note: None,

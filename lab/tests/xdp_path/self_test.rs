@@ -31,10 +31,13 @@ pub(crate) fn passes() -> Result<()> {
         // The test's own packets are none of the server's.
         server.expect_sum("xdp.eth0.redirected", "", 1)?;
     }
-    let site = without_native(&format!("{SERVER6}/64"))?;
-    let server = Site::server("").start(&site.there)?;
-    let line = server.wait_for_line("XDP fast path active interface=eth0", resume())?;
-    ensure!(line.contains("mode=generic"), "{line}");
+    // Where there is nothing else, by an address of the link alone.
+    for only in [format!("{SERVER6}/64"), "fe80::53/64".to_owned()] {
+        let site = without_native(&only)?;
+        let server = Site::server("").start(&site.there)?;
+        let line = server.wait_for_line("XDP fast path active interface=eth0", resume())?;
+        ensure!(line.contains("mode=generic"), "{line}");
+    }
     Ok(())
 }
 

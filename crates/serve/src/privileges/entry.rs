@@ -19,7 +19,7 @@ use sluicegate_xsk::{BindError as XdpBindError, UnboundSocket};
 use super::broker::MAX_FILES;
 use super::opener::Given;
 use super::pace::{AttachPace, Pace};
-use super::program::{ProgramError, into_files, load_and_attach};
+use super::program::{NotAttached, ProgramError, into_files, load_and_attach};
 use super::protocol::{
     BUSY_POLL, Company, Hook, REQUEST_BYTES, Refusal, RefusalKind, Reply, Request, Subject,
 };
@@ -185,9 +185,8 @@ impl Attendant {
             }
             Request::Program { ifindex, hook } => {
                 let place = self.rights().place(ifindex).ok_or_else(not_configured)?;
-                let allowed = self.attachments.take(ifindex, Instant::now());
-                allowed.map_err(too_often)?;
-                let (files, names) = attach(&place, hook).map_err(ProgramError::into_refusal)?;
+                let attach = || attach(&place, hook);
+                let (files, names) = paced(&mut self.attachments, ifindex, attach)?;
                 Ok(Opened { files, names })
             }
             Request::Configuration => {
@@ -251,10 +250,29 @@ fn xdp_socket(busy_poll_us: u32) -> Result<Opened, Refusal> {
     })
 }
 
-fn attach(place: &Place, hook: Hook) -> Result<Given, ProgramError> {
-    let nic = Nic::by_index(place.link.index).map_err(|error| match error {
-        NicError::NotFound { .. } => ProgramError::Gone,
-        other => ProgramError::Other(other.to_string()),
+/// Attaches unless that was done too often. What leaves the interface alone may be tried as often as anybody likes, so
+/// that the server learns the true reason each time, and at once when it has gone.
+fn paced<T>(
+    pace: &mut AttachPace,
+    ifindex: u32,
+    attach: impl FnOnce() -> Result<T, NotAttached>,
+) -> Result<T, Refusal> {
+    pace.check(ifindex, Instant::now()).map_err(too_often)?;
+    let attached = attach();
+    let touched = attached.as_ref().err().is_none_or(|failed| failed.touched);
+    if touched {
+        pace.note(ifindex, Instant::now());
+    }
+    attached.map_err(|failed| failed.why.into_refusal())
+}
+
+fn attach(place: &Place, hook: Hook) -> Result<Given, NotAttached> {
+    let nic = Nic::by_index(place.link.index).map_err(|error| NotAttached {
+        why: match error {
+            NicError::NotFound { .. } => ProgramError::Gone,
+            other => ProgramError::Other(other.to_string()),
+        },
+        touched: false,
     })?;
     load_and_attach(&nic, hook, place).map(into_files)
 }
@@ -297,4 +315,38 @@ fn send(socket: &OwnedFd, reply: &Reply, files: &[OwnedFd]) -> rustix::io::Resul
         SendFlags::NOSIGNAL,
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(why: ProgramError, touched: bool) -> Result<(), NotAttached> {
+        Err(NotAttached { why, touched })
+    }
+
+    /// The server looks every few seconds whether somebody else's program has gone.
+    #[test]
+    fn looking_for_a_foreign_program_never_takes_the_budget() {
+        let mut pace = AttachPace::default();
+        let foreign = || ProgramError::Foreign {
+            id: Some(7),
+            name: None,
+        };
+        for _ in 0..1000 {
+            let refusal = paced(&mut pace, 2, || failed(foreign(), false)).unwrap_err();
+            assert_eq!(refusal.kind, RefusalKind::Foreign);
+        }
+        let whole = std::iter::repeat_with(|| paced(&mut pace, 2, || Ok(())));
+        let whole = whole.take(1000).take_while(Result::is_ok).count();
+        assert!((2..1000).contains(&whole), "{whole}");
+    }
+
+    #[test]
+    fn who_reset_the_interface_is_paced_even_if_it_failed() {
+        let mut pace = AttachPace::default();
+        let lost = || failed(ProgramError::Other("lost".to_owned()), true);
+        let mut refused = (0..1000).map(|_| paced(&mut pace, 2, lost).unwrap_err().text);
+        assert!(refused.any(|text| text.contains("too often")));
+    }
 }

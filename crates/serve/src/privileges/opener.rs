@@ -95,7 +95,7 @@ impl Opener {
         place: &Place,
     ) -> Result<(Program, AttachedLink), ProgramError> {
         let Self::Broker(broker) = self else {
-            return load_and_attach(nic, hook, place);
+            return load_and_attach(nic, hook, place).map_err(|failed| failed.why);
         };
         let ifindex = nic.index();
         match broker.ask(&Request::Program { ifindex, hook }) {

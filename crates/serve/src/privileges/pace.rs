@@ -38,11 +38,11 @@ impl Pace {
 }
 
 impl AttachPace {
-    /// Notes one attachment.
+    /// Whether another attachment may be tried. That alone costs nothing.
     ///
     /// # Errors
     /// It comes too soon: how long to wait.
-    pub(super) fn take(&mut self, ifindex: u32, now: Instant) -> Result<(), Duration> {
+    pub(super) fn check(&mut self, ifindex: u32, now: Instant) -> Result<(), Duration> {
         // Interfaces that come and go leave nothing behind for longer than their burst takes to fill up.
         self.full_at.retain(|_, full_at| *full_at > now);
         let full_at = self.full_at.get(&ifindex).copied().unwrap_or(now) + ATTACH_EACH;
@@ -50,14 +50,27 @@ impl AttachPace {
         if wait > Duration::ZERO {
             return Err(wait);
         }
-        self.full_at.insert(ifindex, full_at);
         Ok(())
+    }
+
+    /// Notes one attachment.
+    pub(super) fn note(&mut self, ifindex: u32, now: Instant) {
+        let full_at = self.full_at.entry(ifindex).or_insert(now);
+        *full_at = (*full_at).max(now) + ATTACH_EACH;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl AttachPace {
+        fn take(&mut self, ifindex: u32, now: Instant) -> Result<(), Duration> {
+            self.check(ifindex, now)?;
+            self.note(ifindex, now);
+            Ok(())
+        }
+    }
 
     #[test]
     fn an_interface_is_attached_to_at_its_pace_and_others_at_theirs() {

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
+use nix::libc::{ENOMEM, ENOSPC};
 use sluicegate_bpf as bpf;
 use sluicegate_places::Place;
 use sluicegate_xsk::BindError;
@@ -36,6 +37,14 @@ pub(crate) enum ProgramError {
     Other(String),
 }
 
+/// Why an attempt to attach failed.
+#[derive(Debug)]
+pub(super) struct NotAttached {
+    pub(super) why: ProgramError,
+    /// Whether the interface may have felt it: a program was on it for a moment, or the driver gave up half-way.
+    pub(super) touched: bool,
+}
+
 impl Hook {
     /// Where the program is to run.
     pub(super) const fn mode(self) -> AttachMode {
@@ -50,17 +59,23 @@ impl Hook {
 /// everything until its maps say otherwise.
 ///
 /// # Errors
-/// [`ProgramError`].
+/// [`NotAttached`]; nothing is left behind.
 pub(super) fn load_and_attach(
     nic: &Nic,
     hook: Hook,
     place: &Place,
-) -> Result<(Program, AttachedLink), ProgramError> {
+) -> Result<(Program, AttachedLink), NotAttached> {
     let mode = hook.mode();
     if hook == Hook::Proven {
-        let test = SelfTest::prepare(nic, place)?;
+        let test = SelfTest::prepare(nic, place).map_err(|error| NotAttached {
+            why: error.into(),
+            touched: false,
+        })?;
         let (program, link) = load_one(bpf::PROGRAM, nic, mode)?;
-        test.run(&program)?;
+        test.run(&program).map_err(|error| NotAttached {
+            why: error.into(),
+            touched: true,
+        })?;
         return Ok((program, link));
     }
     match load_one(bpf::PROGRAM, nic, mode) {
@@ -68,9 +83,9 @@ pub(super) fn load_and_attach(
         Err(Refused::Attach(AttachError::Unsupported { .. }))
             if mode == AttachMode::Native && takes_frags(nic.caps()) =>
         {
-            Ok(load_one(bpf::PROGRAM_FRAGS, nic, mode)?)
+            load_one(bpf::PROGRAM_FRAGS, nic, mode).map_err(NotAttached::from)
         }
-        done => Ok(done?),
+        done => done.map_err(NotAttached::from),
     }
 }
 
@@ -85,12 +100,26 @@ fn load_one(name: &str, nic: &Nic, mode: AttachMode) -> Result<(Program, Attache
     Ok((program, link))
 }
 
-impl From<Refused> for ProgramError {
+impl From<Refused> for NotAttached {
     fn from(refused: Refused) -> Self {
-        match refused {
+        let touched = match &refused {
+            Refused::Load(_) => false,
+            Refused::Attach(error) => touches(error),
+        };
+        let why = match refused {
             Refused::Load(error) => error.into(),
             Refused::Attach(error) => error.into(),
-        }
+        };
+        Self { why, touched }
+    }
+}
+
+/// Whether a driver may have reset the interface before the attempt failed. What it can't do it says beforehand.
+fn touches(error: &AttachError) -> bool {
+    match error {
+        AttachError::Foreign { .. } | AttachError::NotPermitted { .. } | AttachError::Gone => false,
+        AttachError::Unsupported { errno } => matches!(errno.number(), ENOMEM | ENOSPC),
+        _ => true,
     }
 }
 
@@ -192,6 +221,25 @@ impl From<AttachError> for ProgramError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each try without an effect is free (`AttachPace`).
+    #[test]
+    fn only_what_may_have_reset_the_interface_counts() {
+        let unsupported = |errno| AttachError::Unsupported {
+            errno: sluicegate_xsk::Errno::new(errno),
+        };
+        let foreign = AttachError::Foreign {
+            id: None,
+            name: None,
+            mode: None,
+        };
+        for error in [foreign, AttachError::Gone, unsupported(nix::libc::EINVAL)] {
+            assert!(!NotAttached::from(Refused::Attach(error)).touched);
+        }
+        for error in [unsupported(ENOMEM), AttachError::NotALink] {
+            assert!(NotAttached::from(Refused::Attach(error)).touched);
+        }
+    }
 
     #[test]
     fn reasons_survive_the_way_to_the_server() {

@@ -5,8 +5,9 @@
 //! it gets through at all; with the program, which has to pass it on; and as a query that the program redirects, which
 //! has to reach an AF_XDP socket. All of it by the first queue, since the kernel keeps no other in such a frame.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
 
 use sluicegate_bpf::{self as bpf, Exit, Link, ListenKey, Owner, QueueEntry};
@@ -74,11 +75,12 @@ impl<'a> SelfTest<'a> {
     /// # Errors
     /// The test can't be made.
     pub(super) fn prepare(nic: &'a Nic, place: &Place) -> Result<Self, SelfTestError> {
-        let (key, owner) = choose(place).ok_or(SelfTestError::NoAddress)?;
+        let (key, owner) = choose(&place.listen).ok_or(SelfTestError::NoAddress)?;
         let ip = key.local.ip();
-        let socket = UdpSocket::bind((ip, 0))?;
-        let to = SocketAddr::new(ip, socket.local_addr()?.port());
         let all = addresses()?;
+        let scope = carrier(key, nic.index(), &all).unwrap_or(0);
+        let socket = UdpSocket::bind(bindable(ip, scope))?;
+        let to = SocketAddr::new(ip, socket.local_addr()?.port());
         let probe = Probe {
             to,
             mac: owner.mac,
@@ -224,14 +226,35 @@ fn is_late(error: &io::Error) -> bool {
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted)
 }
 
-/// An address whose packets come in there; not one that is the link's own if there is another.
-fn choose(place: &Place) -> Option<(&ListenKey, &Owner)> {
-    let link_local = |ip: IpAddr| match ip {
+/// An address whose packets come in there; one that is the link's own only if there is no other.
+fn choose(listen: &BTreeMap<ListenKey, Owner>) -> Option<(&ListenKey, &Owner)> {
+    let mut keys = listen.iter();
+    let wider = keys.find(|(key, _)| !is_link_local(key.local.ip()));
+    wider.or_else(|| listen.first_key_value())
+}
+
+const fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    let mut keys = place.listen.iter();
-    keys.find(|(key, _)| !link_local(key.local.ip()))
+    }
+}
+
+/// The interface that has the address: several may have the same one of their link's.
+fn carrier(key: &ListenKey, base: u32, all: &[Address]) -> Option<u32> {
+    let tagged = !key.vlans.outer.is_none();
+    let same = all.iter().filter(|address| address.ip == key.local.ip());
+    let same = same.map(|address| address.ifindex);
+    // What is tagged is for one above.
+    same.min_by_key(|ifindex| (*ifindex == base) == tagged)
+}
+
+/// Any port of an address of the interface's, which an IPv6 address of a link alone doesn't name.
+fn bindable(ip: IpAddr, ifindex: u32) -> SocketAddr {
+    match ip {
+        IpAddr::V6(v6) if is_link_local(ip) => SocketAddrV6::new(v6, 0, 0, ifindex).into(),
+        _ => SocketAddr::new(ip, 0),
+    }
 }
 
 /// Where a packet to `ip` may come from.
@@ -244,4 +267,66 @@ fn source(ip: IpAddr, all: &[Address]) -> IpAddr {
         prefix_len.map_or(host, |address| address.prefix_len),
         &own,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use sluicegate_bpf::{Tag, Vlans};
+
+    use super::*;
+
+    const NO_TAGS: Vlans = Vlans {
+        outer: Tag::NONE,
+        inner: Tag::NONE,
+    };
+
+    fn chosen(addresses: &[&str]) -> Option<IpAddr> {
+        let owner = Owner {
+            mac: [2, 0, 0, 0, 0, 1],
+            reply_ifindex: 2,
+        };
+        let key = |text: &&str| ListenKey {
+            local: SocketAddr::new(text.parse().unwrap(), 53),
+            vlans: NO_TAGS,
+        };
+        let listen = addresses.iter().map(|text| (key(text), owner)).collect();
+        choose(&listen).map(|(key, _)| key.local.ip())
+    }
+
+    #[test]
+    fn an_address_of_the_link_alone_is_tested_if_there_is_no_other() {
+        for own in ["169.254.1.2", "fe80::2"] {
+            assert_eq!(chosen(&[own]), Some(own.parse().unwrap()));
+            for wider in ["192.0.2.1", "2001:db8::1"] {
+                assert_eq!(chosen(&[own, wider]), Some(wider.parse().unwrap()));
+            }
+        }
+        assert_eq!(chosen(&[]), None);
+    }
+
+    /// A VLAN has the MAC address, and so the addresses of the link, of the card below.
+    #[test]
+    fn an_address_that_many_have_is_looked_for_by_its_tag() {
+        let with = |ifindex| Address {
+            ifindex,
+            ip: "fe80::2".parse().unwrap(),
+            prefix_len: 64,
+        };
+        let mut key = ListenKey {
+            local: "[fe80::2]:53".parse().unwrap(),
+            vlans: NO_TAGS,
+        };
+        assert_eq!(carrier(&key, 2, &[with(3), with(2)]), Some(2));
+        assert_eq!(carrier(&key, 2, &[with(3)]), Some(3), "a bridge's");
+        key.vlans.outer = Tag::customer(5);
+        assert_eq!(carrier(&key, 2, &[with(2), with(3)]), Some(3));
+    }
+
+    #[test]
+    fn only_addresses_of_a_link_need_its_number() {
+        let bound = |text: &str| bindable(text.parse().unwrap(), 2).to_string();
+        assert_eq!(bound("fe80::2"), "[fe80::2%2]:0");
+        assert_eq!(bound("2001:db8::1"), "[2001:db8::1]:0");
+        assert_eq!(bound("169.254.1.2"), "169.254.1.2:0");
+    }
 }

@@ -97,14 +97,24 @@ impl Interface {
         });
         match climbed {
             Ok(Climbed { top, failed, .. }) => {
-                tell_failures(target, &Failures(failed));
+                let stands_by = false;
+                tell_failures(
+                    target,
+                    &Failures {
+                        rungs: failed,
+                        stands_by,
+                    },
+                );
                 Ok(top)
             }
             Err(Fall {
                 last: Some((_, why)),
                 ..
             }) => Err(why),
-            Err(Fall { failed, .. }) => Err(Reason::Rungs(Failures(failed))),
+            Err(Fall { failed, .. }) => Err(Reason::Rungs(Failures {
+                rungs: failed,
+                stands_by: opening.stands_by(),
+            })),
         }
     }
 
@@ -273,9 +283,10 @@ impl Interface {
             .collect();
         let (target, opening) = (target.clone(), opening.clone());
         let now = Instant::now();
+        let batch = opening.tx_batch(rung);
         let watches = (0..).zip(&queue_tallies);
         let watches =
-            watches.map(|(queue, tally)| QueueWatch::new(now, queue, counts(None, tally)));
+            watches.map(|(queue, tally)| QueueWatch::new(now, queue, batch, counts(None, tally)));
         Ok(Self {
             watches: watches.collect(),
             queue_tallies,
@@ -438,7 +449,7 @@ fn ask(target: &Target) -> Result<Nic, Reason> {
 
 /// Why the mode that was reached is not a better one.
 fn tell_failures(target: &Target, failures: &Failures) {
-    if !failures.0.is_empty() {
+    if !failures.rungs.is_empty() {
         tracing::info!(
             "XDP modes not available interface={} {failures}",
             target.link.name

@@ -19,12 +19,18 @@ pub(super) struct Opening {
     avoid_generic: bool,
     /// Whether the operator left the mode open.
     auto: bool,
+    /// No packet for us comes in now, so that generic mode can't be tested.
+    untested: bool,
+    /// The longest that our TX ring, and the frames, let a queue of packets to be sent grow.
+    tx_packets: u32,
 }
 
 /// Size of a UMEM frame. Larger ones would take the memory of two pages for queries of 60 bytes.
 pub(super) const CHUNK_BYTES: u32 = 2048;
 /// What of a UMEM frame is left for a packet: the kernel keeps `XDP_PACKET_HEADROOM` bytes in front.
 pub(super) const MAX_FRAME_BYTES: u32 = CHUNK_BYTES - 256;
+/// Generic mode on an interface that nothing for us comes in by.
+const STANDS_BY: &str = "it stands by, and is tested when packets for us come in there";
 /// Ethernet header and two VLAN tags.
 const LINK_BYTES: u32 = 14 + 8;
 
@@ -52,6 +58,8 @@ impl Opening {
             large_bytes,
             avoid_generic: breaks_generic_transmit(&kernel_release()),
             auto: xdp.mode == XdpMode::Auto,
+            untested: target.listen.is_empty() && xdp.pinned_maps.is_none(),
+            tx_packets: xdp.tx_ring.clamp(64, 32_768).min(xdp.frames / 2),
         })
     }
 
@@ -62,6 +70,19 @@ impl Opening {
             .channels
             .map_or(rx, |channels| channels.tx.saturating_add(channels.combined));
         (rx, tx)
+    }
+
+    /// Whether the interface waits for its turn to carry packets for us, and generic mode for the test that it then has.
+    pub(super) fn stands_by(&self) -> bool {
+        self.unfit(Rung::Generic) == Some(STANDS_BY)
+    }
+
+    /// Packets that may wait to be completed in a queue that is well: half of the larger of our TX ring and the device's.
+    /// Some drivers (ice, i40e of old) complete in quarters of theirs, and with few queries that takes long.
+    pub(super) fn tx_batch(&self, rung: Rung) -> u32 {
+        let device = self.caps.rings.map_or(0, |rings| rings.tx);
+        let device = if rung == Rung::ZeroCopy { device } else { 0 };
+        (device.max(self.tx_packets) / 2).min(self.tx_packets)
     }
 
     /// Why a rung need not be tried.
@@ -82,6 +103,10 @@ impl Opening {
             return Some(
                 "known to fail on this kernel's release; `mode: generic` tries it all the same",
             );
+        }
+        // Untested it might swallow what else comes in there.
+        if rung == Rung::Generic && self.untested && self.auto {
+            return Some(STANDS_BY);
         }
         // A kernel too old to tell its features is asked by trying.
         let features = self.caps.features?;
@@ -151,7 +176,68 @@ fn version(release: &str) -> [u32; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::{breaks_generic_transmit, copies_frags};
+    use sluicegate_places::{Plan, Topology};
+    use sluicegate_xsk::nic::{Address, Link, RingSizes};
+
+    use super::*;
+
+    /// An interface with an address, which nothing for us comes in by if it stands by.
+    fn opening(xdp: &XdpConfig, stands_by: bool) -> Opening {
+        let mut link = Link::default();
+        (link.index, link.name, link.up) = (2, "eth0".to_owned(), true);
+        link.mac = Some([2, 0, 0, 0, 0, 1]);
+        let address = Address {
+            ifindex: 2,
+            ip: [192, 0, 2, 1].into(),
+            prefix_len: 24,
+        };
+        let topology = Topology::new(vec![link], vec![address]);
+        let mut plan = Plan::of(&topology, &["0.0.0.0:53".parse().unwrap()]);
+        let mut target = plan.places.remove(&2).unwrap();
+        assert!(!target.listen.is_empty());
+        if stands_by {
+            target.listen.clear();
+        }
+        // Any that is there: its facts are set where they matter.
+        let nic = Nic::by_name("lo").unwrap();
+        let mut opening = Opening::plan(&nic, xdp, &target).unwrap();
+        opening.avoid_generic = false;
+        opening
+    }
+
+    /// A bond's backup, a port that spanning tree blocks, the card below a VLAN that is down.
+    #[test]
+    fn generic_mode_waits_for_packets_to_be_tested_with() {
+        let auto = XdpConfig::default();
+        assert!(opening(&auto, true).stands_by());
+        assert_eq!(opening(&auto, false).unfit(Rung::Generic), None);
+        // Who asks for it by name gets it without a test.
+        let generic = XdpConfig {
+            mode: XdpMode::Generic,
+            ..auto.clone()
+        };
+        assert!(!opening(&generic, true).stands_by());
+        assert_eq!(opening(&generic, true).unfit(Rung::Generic), None);
+        let mut broken = opening(&auto, true);
+        broken.avoid_generic = true;
+        assert!(!broken.stands_by(), "that won't pass");
+    }
+
+    #[test]
+    fn half_a_ring_may_wait_to_be_completed() {
+        let with = |rung, tx| {
+            let mut opening = opening(&XdpConfig::default(), false);
+            let mut rings = RingSizes::default();
+            rings.tx = tx;
+            opening.caps.rings = Some(rings);
+            opening.tx_batch(rung)
+        };
+        assert_eq!(with(Rung::ZeroCopy, 2048), 1024);
+        assert_eq!(with(Rung::ZeroCopy, 512), 1024, "our own ring's");
+        // More than our ring can't wait where the device takes nothing.
+        assert_eq!(with(Rung::ZeroCopy, 8192), 2048);
+        assert_eq!(with(Rung::Copy, 8192), 1024, "the device has none of them");
+    }
 
     #[test]
     fn kernels_with_a_broken_generic_mode() {

@@ -125,7 +125,7 @@ impl Reason {
                 | Self::Gone
                 | Self::NoAddress
                 | Self::Turn { .. }
-        )
+        ) || matches!(self, Self::Rungs(failures) if failures.stands_by)
     }
 
     /// Whether `enable: yes` puts up with it, on an interface that carries an address that is listened on by
@@ -134,6 +134,7 @@ impl Reason {
         match self {
             Self::Place(why) => !named || why.is_passing() || matches!(why, Why::Loopback),
             Self::Turn { .. } => true,
+            Self::Rungs(failures) => failures.stands_by,
             _ => false,
         }
     }
@@ -169,11 +170,15 @@ pub(super) fn ladder(mode: XdpMode) -> Ladder {
 
 /// Each rung that was tried, and why it did not hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failures(pub(super) Vec<(Rung, String)>);
+pub struct Failures {
+    pub(super) rungs: Vec<(Rung, String)>,
+    /// Whether the last one may hold as soon as packets for us come in by the interface, and nobody need do anything.
+    pub(super) stands_by: bool,
+}
 
 impl Display for Failures {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (i, (rung, why)) in self.0.iter().enumerate() {
+        for (i, (rung, why)) in self.rungs.iter().enumerate() {
             let separator = if i == 0 { "" } else { "; " };
             write!(f, "{separator}{rung}: {why}")?;
         }
@@ -195,7 +200,11 @@ mod tests {
             max_bytes: 1792,
         };
         assert!(mtu.to_string().contains("9000") && mtu.to_string().contains("1792"));
-        let rungs = Failures(vec![(Rung::ZeroCopy, "a".into()), (Rung::Copy, "b".into())]);
+        let rungs = vec![(Rung::ZeroCopy, "a".into()), (Rung::Copy, "b".into())];
+        let rungs = Failures {
+            rungs,
+            stands_by: false,
+        };
         assert_eq!(Reason::Rungs(rungs).to_string(), "zero-copy: a; copy: b");
     }
 
@@ -235,6 +244,12 @@ mod tests {
         }
         let (bond, member) = (name(), name());
         assert!(Reason::Turn { bond, member }.is_excused(true));
+        let stands_by = |stands_by| {
+            let rungs = vec![(Rung::Generic, name())];
+            Reason::Rungs(Failures { rungs, stands_by })
+        };
+        assert!(stands_by(true).is_excused(true) && stands_by(true).is_natural());
+        assert!(!stands_by(false).is_excused(false) && !stands_by(false).is_natural());
         assert!(!Reason::NotPermitted(String::new()).is_excused(false));
     }
 

@@ -10,6 +10,8 @@ use super::Reason;
 #[derive(Debug)]
 pub(super) struct QueueWatch {
     queue: u32,
+    /// Packets that may wait for long while the device is well.
+    batch: u64,
     redirected: u64,
     /// As it was counted last; wraps.
     counted: u32,
@@ -31,10 +33,12 @@ pub(super) struct QueueCounts {
 }
 
 impl QueueWatch {
-    /// Of a queue that is enabled now, with these counts from before.
-    pub(super) const fn new(now: Instant, queue: u32, before: QueueCounts) -> Self {
+    /// Of a queue that is enabled now, with these counts from before. As many packets as are in a `batch` may wait for
+    /// more to be sent: some drivers look at what they have sent once a quarter of their ring is in use.
+    pub(super) const fn new(now: Instant, queue: u32, batch: u32, before: QueueCounts) -> Self {
         Self {
             queue,
+            batch: batch as u64,
             redirected: 0,
             counted: 0,
             received: Watch::new(now, 0, before.arrived),
@@ -55,10 +59,16 @@ impl QueueWatch {
                 return Err(Reason::Mute { queue, lost });
             }
         }
-        match self.sent.look(now, counts.sent, counts.completed) {
-            Some(stuck) => Err(Reason::Stuck { queue, stuck }),
-            None => Ok(()),
+        let stuck = self.sent.look(now, counts.sent, counts.completed);
+        if stuck.is_none() {
+            return Ok(());
         }
+        // Those that waited before the look that saw one leave last wait still.
+        let stuck = self.sent.inside(counts.sent);
+        if stuck < self.batch {
+            return Ok(());
+        }
+        Err(Reason::Stuck { queue, stuck })
     }
 }
 
@@ -66,6 +76,8 @@ impl QueueWatch {
 #[derive(Debug)]
 struct Watch {
     since: Instant,
+    /// How many had gone in and come out at the start.
+    start: (u64, u64),
     /// When one came out last.
     went_in: u64,
     came_out: u64,
@@ -83,10 +95,17 @@ impl Watch {
     const fn new(now: Instant, went_in: u64, came_out: u64) -> Self {
         Self {
             since: now,
+            start: (went_in, came_out),
             went_in,
             came_out,
             mute: false,
         }
+    }
+
+    /// How many have not come out since the start, as of the last look.
+    const fn inside(&self, went_in: u64) -> u64 {
+        let (in_before, out_before) = self.start;
+        (went_in - in_before).saturating_sub(self.came_out - out_before)
     }
 
     /// Takes the present sums. How many were lost, if enough have gone in since one came out and for one period more
@@ -115,9 +134,18 @@ mod tests {
 
     /// What becomes of a queue with these counts, one look a second.
     fn verdict(counts: impl Fn(u64) -> QueueCounts) -> Result<(), Reason> {
+        verdict_within(60, 32, counts)
+    }
+
+    /// The same after so many seconds, with batches of this size.
+    fn verdict_within(
+        seconds: u64,
+        batch: u32,
+        counts: impl Fn(u64) -> QueueCounts,
+    ) -> Result<(), Reason> {
         let start = Instant::now();
-        let mut watch = QueueWatch::new(start, 3, counts(0));
-        (1..60).try_for_each(|second| {
+        let mut watch = QueueWatch::new(start, 3, batch, counts(0));
+        (1..seconds).try_for_each(|second| {
             let now = start + Duration::from_secs(second);
             watch.look(now, counts(second))
         })
@@ -184,6 +212,33 @@ mod tests {
             stuck: 64,
         };
         assert_eq!(verdict(stuck), Err(named));
+    }
+
+    #[test]
+    fn completes_in_quarters_of_a_ring_of_2048_at_one_a_second_is_left_alone() {
+        let quarters = |n: u64| QueueCounts {
+            redirected: Some(n as u32),
+            arrived: n,
+            sent: n,
+            completed: n / 512 * 512,
+        };
+        assert_eq!(verdict_within(3000, 1024, quarters), Ok(()));
+        // One that does nothing any more is found all the same, once half the ring waits.
+        let dead = |n: u64| QueueCounts {
+            completed: n.min(600) / 512 * 512,
+            ..quarters(n)
+        };
+        let named = Reason::Stuck {
+            queue: 3,
+            stuck: 1024,
+        };
+        assert_eq!(verdict_within(3000, 1024, dead), Err(named));
+        // What an earlier life of the queue never took back is none of this one's.
+        let later = |n: u64| QueueCounts {
+            sent: n + 5000,
+            ..quarters(n)
+        };
+        assert_eq!(verdict_within(3000, 1024, later), Ok(()));
     }
 
     /// One look a second.

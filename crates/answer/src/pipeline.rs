@@ -165,7 +165,7 @@ pub fn answer_prepared(
     }
 }
 
-/// As [`answer_prepared`], of a query that was counted before and for which [`plain_hit`] has no answer, or need not.
+/// As [`answer_prepared`], of a query that was counted before and whose reply is neither known nor learnt.
 #[inline(never)]
 fn answer_counted(
     context: &Context<'_>,
@@ -174,8 +174,7 @@ fn answer_counted(
     buf: &mut [u8],
     query_len: usize,
 ) -> Verdict {
-    let exchange = Exchange::new(context, request);
-    match decide_at_length(&exchange, prepared, buf, query_len) {
+    match decide(context, prepared, request, buf, query_len) {
         Decision::Reply(len) => Verdict::Reply(len),
         Decision::Drop(reason) => Verdict::Drop(reason),
         Decision::Resolve { alias, stale } => miss(prepared, alias, stale),
@@ -272,6 +271,10 @@ fn plain_hit_learnt(
     let place = prepared.place?;
     let sequence = cache.sequence_at_rest(place)?;
     plain_hit_and(exchange, prepared, buf, |found, left_secs, reply| {
+        // Else it may have been found in another set.
+        if cache.sequence_at_rest(place) != Some(sequence) {
+            return;
+        }
         let query = &prepared.query;
         let grounds = Grounds {
             stored: found.stored,
@@ -443,7 +446,7 @@ pub fn finish(
 pub struct Fallback {
     /// The reply's length.
     pub len: usize,
-    /// Whether it is an expired answer; else it is SERVFAIL.
+    /// Whether it is an answer, an expired one unless a fresh one has come meanwhile; else it is SERVFAIL.
     pub stale: bool,
 }
 

@@ -86,11 +86,15 @@ impl Exchange<'_> {
         reply.map_or(Remains::Ask { stale: false }, Remains::Reply)
     }
 
-    /// Writes the expired answer, if there is one and it may be told; its length.
+    /// Writes the expired answer, if there is one and it may be told; its length. An answer that has come meanwhile is
+    /// told as what it is.
     pub(crate) fn stale(&self, asked: &Asked<'_>, buf: &mut [u8]) -> Option<usize> {
         let limits = &self.context.policy.limits;
         let reply_ttl_secs = limits.expired_reply_ttl_secs()?;
-        let len = self.with_expired(asked, |scratch, len| {
+        let len = self.with_expired(asked, |scratch, len, is_alive| {
+            if is_alive {
+                return None;
+            }
             set_ttls(scratch.get_mut(..len)?, reply_ttl_secs);
             let stored = Stored::new(&scratch[..len])?;
             let code = if stored.rcode() == rcode::NXDOMAIN {
@@ -100,9 +104,14 @@ impl Exchange<'_> {
             };
             let ede = limits.explains_expired().then_some(Ede { code, text: "" });
             Some(self.write_explained(stored, ede, asked, buf))
-        })??;
-        self.count(Counter::Expired);
-        Some(len)
+        })?;
+        match len {
+            Some(len) => {
+                self.count(Counter::Expired);
+                Some(len)
+            }
+            None => self.alive(asked, VIEW, buf),
+        }
     }
 
     /// As [`Exchange::stale`], and the question is asked anew.
@@ -116,7 +125,7 @@ impl Exchange<'_> {
 
     /// Whether there is an expired answer.
     pub(crate) fn has_stale(&self, asked: &Asked<'_>) -> bool {
-        self.with_expired(asked, |_, _| ()).is_some()
+        self.with_expired(asked, |_, _, _| ()).is_some()
     }
 
     fn place(&self, asked: &Asked<'_>) -> Option<Place> {
@@ -124,12 +133,14 @@ impl Exchange<'_> {
         Some(self.context.cache.place(&key))
     }
 
-    /// Copies out the answer that has expired, but not too long ago.
+    /// Copies out the answer that has expired, but not too long ago; or one that is alive, which may have come since it
+    /// was last looked for: that is the last that `use_it` gets.
     fn with_expired<R>(
         &self,
         asked: &Asked<'_>,
-        use_it: impl FnOnce(&mut [u8], usize) -> R,
+        use_it: impl FnOnce(&mut [u8], usize, bool) -> R,
     ) -> Option<R> {
+        let now_secs = self.context.now.secs;
         let since = self.context.policy.limits.expired_since(self.context.now)?;
         let key = asked.subject().key(VIEW)?;
         let sought = Sought {
@@ -139,13 +150,10 @@ impl Exchange<'_> {
         };
         with_scratch(|scratch| {
             // Seen from back then, it is still alive.
-            let len = self
-                .context
-                .cache
-                .lookup(&sought, since, scratch)?
-                .stored
-                .len();
-            Some(use_it(scratch, len))
+            let hit = self.context.cache.lookup(&sought, since, scratch)?;
+            let is_alive = hit.left_secs > now_secs.saturating_sub(since);
+            let len = hit.stored.len();
+            Some(use_it(scratch, len, is_alive))
         })
     }
 
@@ -180,8 +188,13 @@ impl Exchange<'_> {
 
     /// Bogus data, for a client with CD.
     fn bogus(&self, asked: &Asked<'_>, buf: &mut [u8]) -> Option<usize> {
+        self.alive(asked, BOGUS_VIEW, buf)
+    }
+
+    /// The answer that is stored under this view, if it has not expired.
+    fn alive(&self, asked: &Asked<'_>, view: u16, buf: &mut [u8]) -> Option<usize> {
         let context = self.context;
-        let key = asked.subject().key(BOGUS_VIEW)?;
+        let key = asked.subject().key(view)?;
         let sought = Sought {
             key,
             place: context.cache.place(&key),

@@ -77,6 +77,24 @@ fn what_has_expired_is_told_when_the_client_s_patience_ends() {
 }
 
 #[test]
+fn an_answer_that_has_come_meanwhile_is_not_told_as_stale() {
+    let mut server = Server::new(STALE);
+    let (client, other) = (client("www.lab"), client("other.lab"));
+    let question = server.miss(&client);
+    // Another has got the answer before this one's patience ends.
+    server.finish(&client, &question, &found(&address("www.lab", 300, 1)));
+    server.advance(7);
+    assert_eq!(
+        shape(&server.fail(&client, Unresolved::Late).0),
+        (0, None, vec![293])
+    );
+    assert_eq!(server.count(Counter::Expired), 0);
+    let (reply, told) = server.fail(&other, Unresolved::Late);
+    assert!(!told);
+    assert_eq!(shape(&reply).0, 2, "there is nothing to tell");
+}
+
+#[test]
 fn nobody_else_waits_while_the_upstream_is_late() {
     let mut server = Server::new(STALE);
     let client = client("www.lab");

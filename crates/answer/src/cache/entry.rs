@@ -119,7 +119,7 @@ impl Variant {
 /// word 0   0..32 second of storing   32..64 second of expiry
 /// word 1   0..16 bytes stored   16..24 bytes of name   24..28 variants   28..40 view   40..48 class   48..64 type
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Prefix {
     pub(super) times: u64,
     pub(super) shape: u64,
@@ -129,6 +129,8 @@ impl Prefix {
     pub(super) const WORDS: usize = 2;
     /// What no entry begins with: names have at least one byte.
     pub(super) const NONE: Self = Self { times: 0, shape: 0 };
+    /// None either, but told apart.
+    pub(super) const BUSY: Self = Self { times: 1, shape: 0 };
 
     pub(super) fn new(
         key: &Key<'_>,

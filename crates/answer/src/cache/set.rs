@@ -24,10 +24,16 @@ pub(super) struct Found(Prefix);
 
 impl Found {
     const NOTHING: Self = Self(Prefix::NONE);
+    /// Nobody knows: writers were at work all the time.
+    const BUSY: Self = Self(Prefix::BUSY);
 
     #[inline]
     pub(super) fn prefix(self) -> Option<Prefix> {
         (!self.0.is_none()).then_some(self.0)
+    }
+
+    pub(super) fn is_busy(self) -> bool {
+        self.0 == Prefix::BUSY
     }
 }
 
@@ -84,7 +90,7 @@ impl<'m, const W: usize> Set<'m, W> {
 
     /// Where an entry starts, in words of the set.
     #[inline]
-    fn start(self, lane: usize) -> usize {
+    pub(super) fn start(self, lane: usize) -> usize {
         let units = self.0[FIRST_OFFSET + lane / 8].load(Relaxed) >> (lane % 8 * 8) & 0xff;
         HEADER_WORDS + units as usize * Self::UNIT_WORDS
     }
@@ -108,7 +114,7 @@ impl<'m, const W: usize> Set<'m, W> {
                 return found;
             }
         }
-        Found::NOTHING
+        Found::BUSY
     }
 
     /// `None`: a writer was at work.

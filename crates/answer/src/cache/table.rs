@@ -1,7 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use super::entry::{Key, Prefix, Variant, Variants};
-use super::growing::Growing;
+use super::growing::{Entered, Growing, Spare};
 use super::hash::KeyHasher;
 use super::memory::Sets;
 use super::set::{Set, Wanted};
@@ -9,9 +10,11 @@ use super::write::NewEntry;
 
 /// The answer cache, shared by all workers. See the module's description for its shape and bounds.
 pub struct Cache {
-    small: Growing<SMALL_WORDS>,
-    large: Growing<LARGE_WORDS>,
+    pub(super) small: Growing<SMALL_WORDS>,
+    pub(super) large: Growing<LARGE_WORDS>,
     hasher: KeyHasher,
+    /// One answer at a time: two under the same key, a small and a large one, would make each other forgotten.
+    storing: Mutex<()>,
     inserted: AtomicU64,
     evicted: AtomicU64,
     declined: AtomicU64,
@@ -20,7 +23,7 @@ pub struct Cache {
 /// Where a key belongs: what a batch computes first, so that the memory is on its way when it is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    hash: u64,
+    pub(super) hash: u64,
     /// The set of small answers.
     small: usize,
 }
@@ -107,6 +110,7 @@ impl Cache {
             small: Growing::within(size_bytes - large.bytes() as u64),
             large,
             hasher: KeyHasher::random(),
+            storing: Mutex::new(()),
             inserted: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             declined: AtomicU64::new(0),
@@ -131,17 +135,19 @@ impl Cache {
         self.small.get(place.small)?.sequence()
     }
 
-    /// As [`Cache::sequence`], before what is found here is remembered elsewhere: also `None` while the answer may stand
-    /// in another set, since it is on its way to this one or has found it full.
+    /// As [`Cache::sequence`], before what is found here is remembered elsewhere: also `None` unless the answer may stand
+    /// in this set and in no other. As long as that set stays the same then, so does the answer.
     pub(crate) fn sequence_at_rest(&self, place: Place) -> Option<u64> {
-        // Read first: should the table grow in the middle of this, its set has another sequence afterwards.
+        // A table that begins to double changes no set: where the answer belongs is asked as well.
         let sequence = self.sequence(place)?;
-        let is_elsewhere = |(index, set): (usize, Set<'_, SMALL_WORDS>)| {
-            index != place.small && set.may_hold(place.tag())
+        let is_here = |(index, set): (usize, Set<'_, SMALL_WORDS>)| {
+            set.may_hold(place.tag()) == (index == place.small)
         };
-        let is_here = place.small == self.small.home(place.hash)
-            && !self.small.homes(place.hash).any(is_elsewhere);
-        is_here.then_some(sequence)
+        let mut large = self.large.homes(place.hash);
+        let is_at_rest = place.small == self.small.home(place.hash)
+            && self.small.homes(place.hash).all(is_here)
+            && !large.any(|(_, set)| set.may_hold(place.tag()));
+        is_at_rest.then_some(sequence)
     }
 
     /// Fetches what a look-up at this place reads first. The value means nothing; feed it to
@@ -194,24 +200,6 @@ impl Cache {
         })
     }
 
-    /// As [`Cache::lookup`], where it is seldom: in the set beside its own, in one that it is to be moved from or has
-    /// just been moved to, and among the large ones.
-    #[inline(never)]
-    fn lookup_elsewhere(
-        &self,
-        wanted: &Wanted<'_>,
-        place: Place,
-        scratch: &mut [u8],
-    ) -> Option<Prefix> {
-        let others = self.small.homes(place.hash);
-        let mut others = others.filter(|(index, _)| *index != place.small);
-        let small = others.find_map(|(_, set)| set.read(wanted, scratch).prefix());
-        small.or_else(|| {
-            let mut large = self.large.homes(place.hash);
-            large.find_map(|(_, set)| set.read(wanted, scratch).prefix())
-        })
-    }
-
     /// Stores an answer, in place of what was stored for any of its variants.
     pub fn store(&self, key: &Key<'_>, entry: &Entry<'_>, now_secs: u32) -> Inserted {
         let Entry {
@@ -238,11 +226,9 @@ impl Cache {
         let evicted = if ttl_secs == 0 && keep_secs == 0 {
             None
         } else if bytes <= SMALL_ENTRY_BYTES {
-            self.large.change(place.hash, |set| set.forget(&new));
-            self.small.insert(&new, place.hash, self.hasher)
+            self.insert_small(&new, place.hash)
         } else if bytes <= LARGE_ENTRY_BYTES {
-            self.small.change(place.hash, |set| set.forget(&new));
-            self.large.insert(&new, place.hash, self.hasher)
+            self.insert_large(&new, place.hash)
         } else {
             None
         };
@@ -253,6 +239,32 @@ impl Cache {
         self.inserted.fetch_add(1, Relaxed);
         self.evicted.fetch_add(evicted as u64, Relaxed);
         Inserted::Stored { evicted }
+    }
+
+    fn insert_small(&self, new: &NewEntry<'_>, hash: u64) -> Option<usize> {
+        let _alone = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = Spare {
+            hasher: self.hasher,
+            dead_at: new.dead_at,
+            lodge: &mut |new, hash| self.large.insert_if_room(new, hash, self.hasher),
+        };
+        let Entered { evicted, lodged } = self.small.insert(new, hash, &mut spare)?;
+        if !lodged {
+            self.large.forget(new, hash);
+        }
+        Some(evicted)
+    }
+
+    fn insert_large(&self, new: &NewEntry<'_>, hash: u64) -> Option<usize> {
+        let _alone = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = Spare {
+            hasher: self.hasher,
+            dead_at: new.dead_at,
+            lodge: &mut |_, _| false,
+        };
+        let evicted = self.large.insert(new, hash, &mut spare)?.evicted;
+        self.small.forget(new, hash);
+        Some(evicted)
     }
 
     /// Changes all sets that an entry at this place can stand in.

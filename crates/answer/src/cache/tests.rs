@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use super::{Cache, Entry, Inserted, Key, Sought, Variant, Variants};
 
-const PLAIN: Variant = Variant {
+pub(super) const PLAIN: Variant = Variant {
     dnssec_ok: false,
     checking_disabled: false,
 };
@@ -25,7 +25,7 @@ fn name(text: &str) -> Vec<u8> {
     wire
 }
 
-fn key(name: &[u8]) -> Key<'_> {
+pub(super) fn key(name: &[u8]) -> Key<'_> {
     Key::new(name, 1, 1, 0).unwrap()
 }
 
@@ -37,7 +37,7 @@ fn get(cache: &Cache, key: &Key<'_>, variant: Variant, now: u32) -> Option<Vec<u
 }
 
 #[expect(clippy::too_many_arguments, reason = "a shorthand of the tests")]
-fn put(
+pub(super) fn put(
     cache: &Cache,
     key: &Key<'_>,
     variants: Variants,
@@ -57,7 +57,7 @@ fn put(
     )
 }
 
-fn sought<'a>(cache: &Cache, key: &Key<'a>, variant: Variant) -> Sought<'a> {
+pub(super) fn sought<'a>(cache: &Cache, key: &Key<'a>, variant: Variant) -> Sought<'a> {
     Sought {
         key: *key,
         place: cache.place(key),
@@ -296,10 +296,10 @@ fn an_a_record_takes_at_most_160_bytes_all_told() {
 }
 
 /// A small generator, so that the traces are the same in every run.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -426,7 +426,7 @@ fn readers_and_writers_never_see_a_torn_answer() {
     assert!(checked.load(Relaxed) > 1000, "{checked:?}");
 }
 
-fn numbered(i: u32) -> Vec<u8> {
+pub(super) fn numbered(i: u32) -> Vec<u8> {
     name(&format!("host{i:07}.example"))
 }
 
@@ -445,7 +445,7 @@ fn a_cache_takes_no_more_memory_than_its_entries_need() {
 }
 
 /// How long what is found is.
-fn found_len(cache: &Cache, name: &[u8]) -> Option<usize> {
+pub(super) fn found_len(cache: &Cache, name: &[u8]) -> Option<usize> {
     let mut scratch = [0; 4096];
     let key = key(name);
     let hit = cache.lookup(&sought(cache, &key, PLAIN), 1, &mut scratch);

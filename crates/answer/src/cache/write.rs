@@ -36,18 +36,39 @@ impl<const W: usize> Set<'_, W> {
         })
     }
 
-    /// Enters an answer, if no live entry has to go for it but what it replaces; whether it did. What it replaces goes in
-    /// any case. `None` when another writer holds the set.
+    /// Enters an answer in place of what it replaces, if no other live entry has to go for it; whether it did. Else
+    /// nothing is changed, and as a rule the set only read. `None` when another writer holds the set.
     pub(super) fn insert_if_room(self, new: &NewEntry<'_>) -> Option<bool> {
         let need = Self::units_for(new);
+        if !self.may_get_room(new, need) {
+            return Some(false);
+        }
         self.write(|log| {
-            let was_used = log.remove_replaced(new) | new.used;
-            let has_room = log.has_room(need, new.dead_at);
-            if has_room {
+            if !log.fits_instead(new, need) {
+                log.remove_dead(new.dead_at);
+            }
+            let fits = log.fits_instead(new, need);
+            if fits {
+                let was_used = log.remove_replaced(new) | new.used;
+                // It has, and only closes gaps.
+                log.make_room(need, new.dead_at);
                 log.append(new, need, was_used);
             }
-            has_room
+            fits
         })
+    }
+
+    /// Whether there is room for an entry, or anything dead or to be replaced; a hint. Reads only.
+    fn may_get_room(self, new: &NewEntry<'_>, need: usize) -> bool {
+        let state = self.words()[STATE].load(Relaxed);
+        let count = (state >> COUNT_SHIFT & 0x3f) as usize;
+        let units = (state >> USED_SHIFT) as usize;
+        count < MAX_ENTRIES && units + need <= Self::UNITS
+            || self.may_hold(new.tag)
+            || (0..count).any(|lane| {
+                let entry = self.words().get(self.start(lane)..).unwrap_or_default();
+                prefix_of(entry).is_some_and(|prefix| prefix.expires() <= new.dead_at)
+            })
     }
 
     /// Removes what the answer would replace, without entering it. Reads only, when there is nothing.
@@ -72,8 +93,8 @@ impl<const W: usize> Set<'_, W> {
         })
     }
 
-    /// Shows every entry. Only while nobody writes.
-    pub(super) fn each(self, mut see: impl FnMut(&NewEntry<'_>)) {
+    /// Shows every entry, which is to take the place of those that have expired by `dead_at`. Only while nobody writes.
+    pub(super) fn each(self, dead_at: u32, mut see: impl FnMut(&NewEntry<'_>)) {
         let header = Header::load(self.words());
         let mut stored = Vec::new();
         for index in 0..header.count {
@@ -92,7 +113,7 @@ impl<const W: usize> Set<'_, W> {
                 stored: stored.get(..prefix.stored_len()).unwrap_or_default(),
                 stored_at: prefix.stored_at(),
                 expires: prefix.expires(),
-                dead_at: 0,
+                dead_at,
                 used: header.used_marks >> index & 1 == 1,
             });
         }
@@ -216,7 +237,7 @@ impl<const W: usize> Log<'_, W> {
     /// Whether `need` units are free at the end of the log, or become so without a live entry's going.
     fn has_room(&mut self, need: usize, dead_at: u32) -> bool {
         if self.is_full(need) {
-            self.remove_where(|prefix, _| prefix.expires() <= dead_at);
+            self.remove_dead(dead_at);
         }
         let has_room = !self.is_full(need);
         if has_room && self.header.tail + need > Set::<'_, W>::UNITS {
@@ -225,8 +246,20 @@ impl<const W: usize> Log<'_, W> {
         has_room
     }
 
+    fn remove_dead(&mut self, dead_at: u32) {
+        self.remove_where(|prefix, _| prefix.expires() <= dead_at);
+    }
+
     fn is_full(&self, need: usize) -> bool {
         self.header.count == MAX_ENTRIES || self.header.units + need > Set::<'_, W>::UNITS
+    }
+
+    /// Whether the new entry of `need` units fits in once what it replaces is gone.
+    fn fits_instead(&self, new: &NewEntry<'_>, need: usize) -> bool {
+        let replaced = (0..self.header.count).filter_map(|index| self.replaced_units(index, new));
+        let (count, units) = replaced.fold((0, 0), |(count, all), units| (count + 1, all + units));
+        self.header.count - count < MAX_ENTRIES
+            && self.header.units - units + need <= Set::<'_, W>::UNITS
     }
 
     /// Makes `need` units free at the end of the log: dead entries go first, then by SIEVE. How many live ones went.

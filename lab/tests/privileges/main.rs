@@ -40,6 +40,11 @@ fn main() -> ExitCode {
             recovery::killed,
         )
         .test(
+            "the privileged process doesn't live on by half",
+            needs![Root, Netns],
+            recovery::no_half_life,
+        )
+        .test(
             "four capabilities are enough",
             needs![Root, Netns],
             minimum::four_are_enough,

@@ -2,19 +2,22 @@
 
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 use sluicegate_lab::netns::{Netns, veth_pair};
 use sluicegate_lab::private_dir::PrivateDir;
 use sluicegate_lab::scene::{PATIENCE, Path, SERVER_V4, Scene};
-use sluicegate_lab::server::{Server, server};
+use sluicegate_lab::server::{Server, program, server};
 use sluicegate_lab::wire::{ask_udp, query, rtype};
 
 use crate::processes::{
@@ -122,6 +125,53 @@ pub(crate) fn slow_attach() -> Result<()> {
     drop(attaching);
     server.wait_for_line(active, LIMIT)?;
     Ok(())
+}
+
+/// Whichever of its two sockets is closed, the whole process ends, and without an error.
+pub(crate) fn no_half_life() -> Result<()> {
+    let dir = PrivateDir::new()?;
+    let file = dir.path.join("sluicegate.conf");
+    fs::write(&file, "server:\n  interface: 127.0.0.1\n")?;
+    for closed in [0, 1] {
+        let (sockets, theirs) = seqpacket()?;
+        let (programs, their_programs) = seqpacket()?;
+        let child = Command::new(program()?)
+            .args(["privileges", "", "xdp"])
+            .arg(&file)
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::from(their_programs))
+            .spawn()?;
+        let mut child = Killed(child);
+        let mut ends = [Some(sockets), Some(programs)];
+        ends[closed] = None;
+        wait_for_end(child.0.id().cast_signed(), LIMIT)?;
+        let status = child.0.wait()?;
+        ensure!(
+            status.success(),
+            "{status} after socket {closed} was closed"
+        );
+    }
+    Ok(())
+}
+
+fn seqpacket() -> Result<(OwnedFd, OwnedFd)> {
+    let kind = SockType::SeqPacket;
+    Ok(socketpair(
+        AddressFamily::Unix,
+        kind,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?)
+}
+
+/// A process that doesn't outlive the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 const LATE_V4: &str = "10.11.9.1";

@@ -131,6 +131,14 @@ impl Broker {
         }
     }
 
+    /// Takes what came late, if something did, and closes it. Does not wait.
+    ///
+    /// Unread, a program that was attached too late for who had asked would stay on the interface until somebody asks for
+    /// another.
+    pub(super) fn collect(&self) {
+        self.programs.collect();
+    }
+
     /// Hangs up when the process ends; `None` once that is known.
     pub(crate) fn end(&self) -> Option<BorrowedFd<'_>> {
         (!self.told.load(Relaxed)).then(|| self.sockets.socket.as_fd())
@@ -187,12 +195,21 @@ impl Line {
         answer
     }
 
-    fn converse(&self, turn: &mut Turn, request: &Request) -> Result<Given, BrokerError> {
-        if self.gone.load(Relaxed) {
-            return Err(BrokerError::Gone);
+    fn collect(&self) {
+        // Who asks just now collects first itself.
+        if let Ok(mut turn) = self.turn.try_lock()
+            && !self.gone.load(Relaxed)
+        {
+            // What else it is will be told to who asks next.
+            let _ = self.settle(&mut turn);
         }
-        // Who is late once makes nobody wait again before that answer is there. Nobody wants it any more: what was
-        // opened is closed.
+    }
+
+    /// Takes the answers that nobody waits for any more, and closes what was opened.
+    ///
+    /// # Errors
+    /// They aren't all there.
+    fn settle(&self, turn: &mut Turn) -> Result<(), BrokerError> {
         while turn.owed > 0 {
             match self.receive(Duration::ZERO) {
                 Err(error @ (BrokerError::Late | BrokerError::Gone | BrokerError::Garbled)) => {
@@ -201,6 +218,15 @@ impl Line {
                 _ => turn.owed -= 1,
             }
         }
+        Ok(())
+    }
+
+    fn converse(&self, turn: &mut Turn, request: &Request) -> Result<Given, BrokerError> {
+        if self.gone.load(Relaxed) {
+            return Err(BrokerError::Gone);
+        }
+        // Who is late once makes nobody wait again before that answer is there.
+        self.settle(turn)?;
         rustix::net::send(&self.socket, &request.to_bytes(), SendFlags::NOSIGNAL)
             .map_err(|_| BrokerError::Gone)?;
         let limit = if turn.met {
@@ -289,7 +315,10 @@ fn wait_for(fd: BorrowedFd<'_>, event: PollFlags, limit: Duration) -> Result<(),
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
     use std::thread;
+
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
 
     use super::*;
 
@@ -372,6 +401,35 @@ mod tests {
             let (_, names) = asked.join().unwrap().unwrap();
             assert_eq!(names, ["in time"], "not the answer to an earlier request");
         });
+    }
+
+    /// The descriptor of a link that nobody reads keeps its program on the interface.
+    #[test]
+    fn what_comes_late_is_closed_without_another_request() {
+        let (broker, _sockets, programs) = broker(LONG, Duration::from_millis(1));
+        broker.programs.turn.lock().unwrap().met = true;
+        assert_eq!(broker.ask(&PROGRAM).unwrap_err(), BrokerError::Late);
+        take(&programs);
+        // One end of a pipe stands for the link.
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let link = [write.as_fd()];
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&link)));
+        let bytes = Reply::Done { names: Vec::new() }.to_bytes();
+        let bytes = [IoSlice::new(&bytes)];
+        rustix::net::sendmsg(&programs, &bytes, &mut ancillary, SendFlags::NOSIGNAL).unwrap();
+        drop(write);
+        let open = wait_for(read.as_fd(), PollFlags::empty(), Duration::ZERO);
+        assert_eq!(open, Err(BrokerError::Late));
+        broker.collect();
+        let closed = wait_for(read.as_fd(), PollFlags::empty(), LONG);
+        assert_eq!(
+            closed,
+            Ok(()),
+            "it hangs up once nobody holds the other end"
+        );
+        assert_eq!(broker.programs.turn.lock().unwrap().owed, 0);
     }
 
     #[test]

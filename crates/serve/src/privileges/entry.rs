@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::SigSet;
+use rustix::fs::{Mode, OFlags};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::Signal;
 use sluicegate_places::Place;
@@ -79,8 +80,7 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<(), EntryError> 
     };
     let server = rustix::process::getppid();
     rustix::thread::set_name(c"sluicegate-priv")?;
-    let sockets = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-    let programs = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    let [sockets, programs] = take_stdio()?;
     let user = (!user.is_empty()).then(|| User::find(&user)).transpose()?;
     // Read as the server read it, which may be as root; what a reload names, the user must be able to read.
     let rights = Rights::read(&file, xdp).ok_or(EntryError::Configuration)?;
@@ -104,8 +104,29 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<(), EntryError> 
     let mut other = attendant(Subject::Programs);
     thread::Builder::new()
         .name("sluicegate-xdp".to_owned())
-        .spawn(move || other.serve_or_exit(&programs))?;
+        .spawn(move || other.serve_and_exit(&programs))?;
     attendant(Subject::Sockets).serve(&sockets)
+}
+
+/// Standard input and output are copies of the sockets, and nobody is to talk by them.
+fn take_stdio() -> rustix::io::Result<[OwnedFd; 2]> {
+    let sockets = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let programs = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    // Where there is no such file they stay as they are; the process's end closes them.
+    if let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()) {
+        rustix::stdio::dup2_stdin(&null)?;
+        rustix::stdio::dup2_stdout(&null)?;
+    }
+    Ok([sockets, programs])
+}
+
+/// Ends the process when it goes, however that comes about.
+struct Exit(u8);
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        std::process::exit(self.0.into());
+    }
 }
 
 /// One of the two threads: attaching a program may take seconds, and sockets don't wait for that.
@@ -126,11 +147,15 @@ struct Opened {
 }
 
 impl Attendant {
-    /// As [`serve`](Self::serve); what ends one thread by an error ends the process.
-    fn serve_or_exit(&mut self, socket: &OwnedFd) {
-        if let Err(error) = self.serve(socket) {
-            let _ = writeln!(io::stderr(), "sluicegate: privileged process: {error}");
-            std::process::exit(1);
+    /// As [`serve`](Self::serve); what ends this thread, a panic too, ends the process: with one thread alone it would
+    /// open sockets and no programs, and nobody would be told.
+    fn serve_and_exit(&mut self, socket: &OwnedFd) {
+        let mut exit = Exit(1);
+        match self.serve(socket) {
+            Ok(()) => exit.0 = 0,
+            Err(error) => {
+                let _ = writeln!(io::stderr(), "sluicegate: privileged process: {error}");
+            }
         }
     }
 

@@ -116,6 +116,13 @@ impl Opener {
         }
     }
 
+    /// Closes what was opened too late for who had asked. Does not wait.
+    pub(crate) fn collect(&self) {
+        if let Self::Broker(broker) = self {
+            broker.collect();
+        }
+    }
+
     /// The process that opens, if there is one.
     pub(crate) const fn broker(&self) -> Option<&Arc<Broker>> {
         match self {

@@ -243,6 +243,7 @@ impl Keeper {
 
     fn follow(&mut self) -> Instant {
         let now = Instant::now();
+        self.opener.collect();
         if self.settings.xdp.enable == XdpEnable::No {
             self.stop_all(DRAIN_LIMIT);
             self.plan = Plan::default();

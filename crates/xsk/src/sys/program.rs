@@ -228,17 +228,18 @@ pub(crate) fn inject(
         flags: LIVE_FRAMES,
         ..TestRunAttr::default()
     };
-    let attr_pointer = &raw mut attr;
-    // SAFETY: the structure is PROG_TEST_RUN's and valid for writes; frame and context live through the call, with
-    // their own lengths, and the kernel only reads them; without room for an output there is none.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            TEST_RUN,
-            attr_pointer,
-            size_of::<TestRunAttr>(),
-        )
-    };
+    // SAFETY: frame and context live through the call, with their own lengths; without room for an output there is
+    // none.
+    unsafe { run(&mut attr) }
+}
+
+/// # Safety
+/// What the attribute points to must live through the call and be as long as it says, the output valid for writes.
+unsafe fn run(attr: &mut TestRunAttr) -> Result<(), Errno> {
+    // The kernel answers in the attribute itself: it must be reached through a pointer that may write.
+    let attr = &raw mut *attr;
+    // SAFETY: the structure is PROG_TEST_RUN's and valid for writes; its pointers are the caller's promise.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, TEST_RUN, attr, size_of::<TestRunAttr>()) };
     Errno::check(result).map(drop)
 }
 
@@ -270,19 +271,8 @@ pub(crate) fn test_run(
         attr.ctx_size_in = size_of::<TestContext>() as u32;
         attr.ctx_in = std::ptr::from_ref(context) as u64;
     }
-    // The kernel answers in the attribute itself: it must be reached through a pointer that may write.
-    let attr_pointer = &raw mut attr;
-    // SAFETY: the structure is PROG_TEST_RUN's and valid for writes; frame, context and room for the output live
-    // through the call, with their own lengths.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            TEST_RUN,
-            attr_pointer,
-            size_of::<TestRunAttr>(),
-        )
-    };
-    Errno::check(result)?;
+    // SAFETY: frame, context and room for the output live through the call, with their own lengths.
+    unsafe { run(&mut attr) }?;
     out.truncate(attr.data_size_out as usize);
     Ok(TestRun {
         action: attr.retval,

@@ -7,10 +7,11 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sluicegate_conf::XdpEnable;
+use sluicegate_conf::{XdpConfig, XdpEnable};
 use sluicegate_places::{Placed, Plan, Topology};
 use sluicegate_xsk::nic::{Monitor, Port};
 
+use super::entry::{Entry, Running, Waiting, as_before};
 use super::interface::{Interface, Site};
 use super::notice::Notices;
 use super::pins::Pins;
@@ -38,7 +39,7 @@ enum Command {
 
 /// How often interfaces and workers are looked at when nothing is heard of them: the number of queues
 /// may change without a word from rtnetlink.
-const TICK: Duration = Duration::from_secs(1);
+pub(super) const TICK: Duration = Duration::from_secs(1);
 /// The least time between two looks, however much rtnetlink has to say.
 const CALM: Duration = Duration::from_millis(50);
 
@@ -119,35 +120,15 @@ struct Keeper {
     topology: Topology,
     turns: Turns,
     interfaces: BTreeMap<u32, Entry>,
+    /// Those that swallowed packets and have no listen address for now: some address managers take a card's addresses
+    /// away while it resets.
+    shunned: BTreeMap<u32, Box<Waiting>>,
     tallies: Tallies,
     report: Report,
     routes: RouteCheck,
     pins: Pins,
     notices: Notices,
     queues: Arc<AtomicU32>,
-}
-
-/// One interface that is wanted.
-enum Entry {
-    /// Served by the kernel; tried again in time.
-    Waiting(Box<Waiting>),
-    /// Served by AF_XDP.
-    Running(Box<Running>),
-}
-
-/// An interface that could not be started.
-struct Waiting {
-    target: Target,
-    reason: Reason,
-    retry: Retry,
-}
-
-/// An interface that was started.
-struct Running {
-    interface: Interface,
-    started: Instant,
-    /// What came before the start.
-    before: Option<Retry>,
 }
 
 impl Keeper {
@@ -162,6 +143,7 @@ impl Keeper {
             topology: Topology::default(),
             turns: Turns::default(),
             interfaces: BTreeMap::new(),
+            shunned: BTreeMap::new(),
             tallies: Tallies::default(),
             report: Report::default(),
             routes: RouteCheck::default(),
@@ -223,8 +205,15 @@ impl Keeper {
     fn reconfigure(&mut self, settings: GateSettings) {
         if settings.xdp != self.settings.xdp {
             // Rings, frames and modes belong to a queue from its making on.
-            self.stop_all(DRAIN_LIMIT);
-            self.pins.keep_below(settings.xdp.pinned_maps.as_deref());
+            let pinned = |xdp: &XdpConfig| xdp.pinned_maps.is_some();
+            if pinned(&settings.xdp) || pinned(&self.settings.xdp) {
+                self.stop_all(DRAIN_LIMIT);
+                self.pins.keep_below(settings.xdp.pinned_maps.as_deref());
+            } else {
+                // The members of a bond not all at once.
+                self.shunned.clear();
+                self.interfaces.retain(|_, entry| entry.outdate());
+            }
         }
         self.settings = settings;
     }
@@ -268,6 +257,10 @@ impl Keeper {
         let exists = |index: u32| topology.link(index).is_some();
         self.give_up(&plan, exists);
         self.forget(&plan.places, exists);
+        self.shunned.retain(|index, waiting| {
+            let link = topology.link(*index);
+            link.is_some_and(|link| !waiting.is_other_link(link))
+        });
         self.turns.look(&topology, now);
         self.topology = topology;
         for index in in_turn(&plan.places) {
@@ -321,14 +314,14 @@ impl Keeper {
             } else {
                 Duration::ZERO
             };
-            let name = match entry {
-                Entry::Waiting(waiting) => waiting.target.link.name,
-                Entry::Running(running) => {
-                    let name = running.interface.name().to_owned();
-                    running.interface.stop(Instant::now() + limit);
-                    name
+            let name = entry.name().to_owned();
+            match entry {
+                Entry::Waiting(waiting) if waiting.swallowed() => {
+                    self.shunned.insert(index, waiting);
                 }
-            };
+                Entry::Waiting(_) => {}
+                Entry::Running(running) => drop(running.interface.stop(Instant::now() + limit)),
+            }
             self.report.interface(&name, Standing::Kernel(reason));
         }
     }
@@ -336,18 +329,18 @@ impl Keeper {
     /// Starts, updates or starts anew one interface.
     fn tend(&mut self, index: u32, target: Target) {
         let now = Instant::now();
-        let entry = match self.interfaces.remove(&index) {
+        let shunned = || self.shunned.remove(&index).map(Entry::Waiting);
+        let entry = match self.interfaces.remove(&index).or_else(shunned) {
             None => self.attempt(target, None),
             Some(Entry::Waiting(waiting)) => {
-                let news = waiting.target != target;
-                if now < waiting.retry.due(news) {
+                if now < waiting.retry.due(waiting.is_news(&target)) {
                     // The old facts are kept, so that news is not forgotten before it is acted on.
                     Entry::Waiting(waiting)
                 } else {
                     self.attempt(target, Some(waiting.retry))
                 }
             }
-            Some(Entry::Running(mut running)) => match running.interface.update(&target) {
+            Some(Entry::Running(mut running)) => match running.update(&target) {
                 Ok(()) => Entry::Running(running),
                 // It goes on as it is for now: ending it may reset the card, too.
                 Err(Reason::Query(_)) if self.turns.wait(index).is_some() => {
@@ -373,11 +366,19 @@ impl Keeper {
             DRAIN_LIMIT
         };
         let name = running.interface.name().to_owned();
-        let target = as_before(target, running.interface.has_own_program());
+        let own_program = running.interface.has_own_program();
+        let target = as_before(target, own_program);
         let fault = running.interface.stop(Instant::now() + limit);
+        if own_program {
+            self.turns
+                .touched(&target.link, &self.topology, Instant::now());
+        }
         let reason = fault.unwrap_or(change);
         tracing::info!("XDP fast path made anew interface={name} reason={reason}");
         self.report.forget(&name);
+        if running.outdated {
+            return self.attempt(target, None);
+        }
         let now = Instant::now();
         let retry = Retry::after_end(running.before, &reason, lived, now);
         if retry.due(false) <= now {
@@ -406,15 +407,19 @@ impl Keeper {
             pins: &mut self.pins,
             gate: &self.waker,
             opener: &self.opener,
+            attached: false,
         };
         let outcome = Interface::start(&mut site, &target);
-        self.turns
-            .touched(&target.link, &self.topology, Instant::now());
+        if site.attached {
+            self.turns
+                .touched(&target.link, &self.topology, Instant::now());
+        }
         match outcome {
             Ok(interface) => Entry::Running(Box::new(Running {
                 interface,
                 started: Instant::now(),
                 before,
+                outdated: false,
             })),
             Err(reason) => {
                 let retry = Retry::after(before, &reason, Instant::now());
@@ -454,6 +459,7 @@ impl Keeper {
 
     fn stop_all(&mut self, limit: Duration) {
         self.report.reset();
+        self.shunned.clear();
         self.notices.clear(&self.shared.registry);
         let running = std::mem::take(&mut self.interfaces)
             .into_values()
@@ -474,14 +480,6 @@ fn in_turn(places: &BTreeMap<u32, Target>) -> Vec<u32> {
     first.into_iter().map(|(index, _)| *index).collect()
 }
 
-/// What an interface looks like once our program, if it is ours, is off: that it goes is no news.
-fn as_before(mut target: Target, own_program: bool) -> Target {
-    if own_program {
-        target.link.xdp = None;
-    }
-    target
-}
-
 /// Why an interface is no longer of interest.
 const fn away(exists: bool) -> Reason {
     if exists {
@@ -491,66 +489,106 @@ const fn away(exists: bool) -> Reason {
     }
 }
 
-impl Entry {
-    fn name(&self) -> &str {
-        match self {
-            Self::Waiting(waiting) => &waiting.target.link.name,
-            Self::Running(running) => running.interface.name(),
-        }
-    }
-
-    fn standing(&self) -> Standing {
-        match self {
-            Self::Waiting(waiting) => Standing::Kernel(waiting.reason.clone()),
-            Self::Running(running) => running.interface.standing(),
-        }
-    }
-
-    fn queues(&self) -> u32 {
-        match self {
-            Self::Waiting(_) => 0,
-            Self::Running(running) => running.interface.queues(),
-        }
-    }
-
-    fn due(&self) -> Instant {
-        match self {
-            Self::Waiting(waiting) => waiting.retry.due(false),
-            Self::Running(_) => Instant::now() + TICK,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use sluicegate_xsk::nic::{Address, Attached, AttachedMode, Link};
+    use std::path::Path;
+
+    use sluicegate_conf::{LoadOptions, load_text};
+    use sluicegate_places::Why;
+    use sluicegate_xsk::nic::Link;
 
     use super::*;
+    use crate::testing::shared_for;
 
-    fn target(xdp: Option<Attached>) -> Target {
-        let mut link = Link::default();
-        (link.index, link.name, link.up, link.xdp) = (2, "eth0".to_owned(), true, xdp);
-        link.mac = Some([2, 0, 0, 0, 0, 1]);
-        let address = Address {
-            ifindex: 2,
+    /// A bond with two members whose packets are taken at both.
+    fn bond() -> (Topology, Plan) {
+        let link = |index, name: &str| {
+            let mut link = Link::default();
+            (link.index, link.name, link.up) = (index, name.to_owned(), true);
+            (link.running, link.carrier, link.mtu_bytes) = (true, true, 1500);
+            link.mac = Some([2, 0, 0, 0, 0, 1]);
+            link
+        };
+        let mut bond = link(1, "bond0");
+        (bond.kind, bond.bond_mode) = (Some("bond".to_owned()), Some(0));
+        let members = [(2, "eth0"), (3, "eth1")].map(|(index, name)| {
+            let mut member = link(index, name);
+            (member.master, member.bond_link_up) = (Some(1), true);
+            member.port = Some(Port::Bond { active: true });
+            member
+        });
+        let address = sluicegate_xsk::nic::Address {
+            ifindex: 1,
             ip: [192, 0, 2, 1].into(),
             prefix_len: 24,
         };
-        let topology = Topology::new(vec![link], vec![address]);
-        let mut plan = Plan::of(&topology, &["0.0.0.0:53".parse().unwrap()]);
-        plan.places.remove(&2).unwrap()
+        let links = [bond].into_iter().chain(members).collect();
+        let topology = Topology::new(links, vec![address]);
+        let plan = Plan::of(&topology, &["0.0.0.0:53".parse().unwrap()]);
+        assert!(plan.places.keys().eq(&[2, 3]));
+        (topology, plan)
     }
 
-    /// An interface that swallows packets waits for news.
+    fn keeper(topology: Topology) -> Keeper {
+        let loaded = load_text(Path::new("/test.conf"), "", &LoadOptions::default());
+        let config = loaded.config.unwrap();
+        let settings = GateSettings {
+            xdp: config.xdp.clone(),
+            listen: Vec::new(),
+        };
+        let (shared, _end) = shared_for(&config);
+        let mut keeper = Keeper::new(shared, Opener::Direct, settings, Waker::new().unwrap());
+        keeper.turns.look(&topology, Instant::now());
+        keeper.topology = topology;
+        keeper
+    }
+
+    fn down(mut target: Target) -> Target {
+        let interface = target.link.name.clone();
+        target.refusal = Some(Why::Down { interface });
+        target
+    }
+
     #[test]
-    fn our_own_program_going_is_no_news() {
-        let attached = Some(Attached {
-            program_id: 7,
-            mode: AttachedMode::Native,
-        });
-        assert_ne!(target(attached), target(None));
-        assert_eq!(as_before(target(attached), true), target(None));
-        // Somebody else's stays on.
-        assert_eq!(as_before(target(attached), false), target(attached));
+    fn try_that_attaches_nothing_keeps_no_other_member_waiting() {
+        let (topology, plan) = bond();
+        let mut keeper = keeper(topology);
+        let entry = keeper.attempt(down(plan.places[&2].clone()), None);
+        assert!(matches!(entry, Entry::Waiting(_)));
+        assert!(keeper.turns.wait(3).is_none());
+    }
+
+    /// An address manager may take the addresses away while the card resets, and put them back.
+    #[test]
+    fn interface_that_swallowed_packets_is_remembered_while_it_has_no_address() {
+        let (topology, plan) = bond();
+        let mut keeper = keeper(topology);
+        let reason = Reason::Mute { queue: 0, lost: 9 };
+        let target = plan.places[&2].clone();
+        let retry = Retry::after_end(None, &reason, Duration::from_secs(9), Instant::now());
+        let waiting = Waiting {
+            target: target.clone(),
+            reason: reason.clone(),
+            retry,
+        };
+        keeper
+            .interfaces
+            .insert(2, Entry::Waiting(Box::new(waiting)));
+        keeper.forget(&BTreeMap::new(), |_| true);
+        assert!(keeper.interfaces.is_empty());
+        // A try would say that it is down.
+        keeper.tend(2, down(target.clone()));
+        assert_eq!(keeper.interfaces[&2].standing(), Standing::Kernel(reason));
+        // Other settings are worth a try.
+        keeper.forget(&BTreeMap::new(), |_| true);
+        let mut settings = keeper.settings.clone();
+        settings.xdp.busy_poll_us += 1;
+        keeper.reconfigure(settings);
+        keeper.tend(2, down(target));
+        let found = keeper.interfaces[&2].standing();
+        assert!(
+            matches!(found, Standing::Kernel(Reason::Place(Why::Down { .. }))),
+            "{found:?}"
+        );
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Site<'a> {
     pub(super) gate: &'a Waker,
     /// Loads and attaches programs, makes AF_XDP sockets.
     pub(super) opener: &'a Opener,
+    /// Whether a program was attached on the way, whatever has become of it.
+    pub(super) attached: bool,
 }
 
 /// An interface that AF_XDP serves.
@@ -363,7 +365,7 @@ impl Foothold {
     }
 
     fn gain(
-        site: &Site<'_>,
+        site: &mut Site<'_>,
         nic: &Nic,
         target: &Target,
         mode: AttachMode,
@@ -376,6 +378,7 @@ impl Foothold {
         };
         let opened = site.opener.program(nic, hook, target);
         let (program, link) = opened.map_err(|error| refused(error, nic))?;
+        site.attached = true;
         Ok(Self {
             steering: Steering::new(&program)?,
             mode,

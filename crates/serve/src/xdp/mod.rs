@@ -20,6 +20,7 @@
 //! Ending one: disable the queues; wait for the last batch; each worker answers what it has, then empties its
 //! slot of the map; detach; close the sockets.
 
+mod entry;
 mod forecast;
 mod gate;
 mod interface;

@@ -28,12 +28,17 @@ const NEVER: Duration = Duration::from_hours(24 * 365);
 /// A start that held for less than this has failed.
 const STEADY: Duration = Duration::from_secs(5);
 
+/// Whether an interface ended because queries were lost on it.
+pub(super) const fn swallows(reason: &Reason) -> bool {
+    matches!(reason, Reason::Mute { .. } | Reason::Stuck { .. })
+}
+
 impl Retry {
     /// A first failure, or one more after `before`.
     pub(super) fn after(before: Option<Self>, reason: &Reason, now: Instant) -> Self {
         let longest = match reason {
             Reason::Rungs(_) | Reason::Queue { .. } => LONGEST,
-            Reason::Mute { .. } | Reason::Stuck { .. } => NEVER,
+            reason if swallows(reason) => NEVER,
             _ => LONGEST_QUIET,
         };
         Self {
@@ -46,17 +51,18 @@ impl Retry {
 
     /// The end of an interface that ran for `lived`, after its start had been tried as `before` says. The first
     /// end, and the end of a steady interface, allow another try at once; one soon after a start counts as
-    /// a failure, or a worker that fails each time would attach and detach without a pause.
+    /// a failure, or a worker that fails each time would attach and detach without a pause. One that
+    /// swallowed packets has always failed: it takes longer than a steady start to see that.
     pub(super) fn after_end(
         before: Option<Self>,
         reason: &Reason,
         lived: Duration,
         now: Instant,
     ) -> Self {
-        let before = before.filter(|_| lived < STEADY);
-        let mute = matches!(reason, Reason::Mute { .. } | Reason::Stuck { .. });
+        let swallowed = swallows(reason);
+        let before = before.filter(|_| lived < STEADY || swallowed);
         Self {
-            at_once: before.is_none() && !mute,
+            at_once: before.is_none() && !swallowed,
             ..Self::after(before, reason, now)
         }
     }
@@ -76,14 +82,12 @@ impl Retry {
         if self.at_once {
             return self.tried;
         }
-        let (first, longest) = if news {
-            (SETTLE, LONGEST_QUIET)
-        } else {
-            (FIRST, self.longest)
+        let (first, longest) = match (news, self.longest) {
+            (false, NEVER) => return self.tried + NEVER,
+            (true, NEVER) => (SETTLE, LONGEST),
+            (true, _) => (SETTLE, LONGEST_QUIET),
+            (false, longest) => (FIRST, longest),
         };
-        if longest == NEVER {
-            return self.tried + NEVER;
-        }
         self.tried
             + first
                 .saturating_mul(1 << self.failures.min(10))
@@ -164,6 +168,20 @@ mod tests {
         let retry = Retry::after_end(None, &Reason::Mute { queue: 0, lost: 9 }, STEADY, now);
         assert!(retry.due(false) > now + Duration::from_hours(24));
         assert_eq!(retry.due(true), now + SETTLE);
+    }
+
+    /// News or not: each try loses queries for seconds, for it takes as long to see that they are lost.
+    #[test]
+    fn tries_that_swallow_packets_grow_rare_however_long_each_lives() {
+        let now = Instant::now();
+        let stuck = Reason::Stuck { queue: 0, stuck: 9 };
+        let ends = (0..20).scan(None, |before, _| {
+            *before = Some(Retry::after_end(*before, &stuck, STEADY * 2, now));
+            *before
+        });
+        let waits: Vec<_> = ends.map(|retry| retry.due(true) - now).collect();
+        assert!(waits[0] == SETTLE && waits.is_sorted());
+        assert_eq!(waits.last(), Some(&LONGEST));
     }
 
     #[test]

@@ -72,17 +72,20 @@ impl Turns {
         })
     }
 
-    /// This interface was touched just now. One without a link wasn't about to carry anything.
+    /// A program was attached to this interface or detached just now. One without a link wasn't about to carry anything.
+    /// Whoever has the turn has it no longer for that: one that is tried again and again would keep the others waiting.
     pub(super) fn touched(&mut self, link: &Link, topology: &Topology, now: Instant) {
         let member = self.members.get(&link.index);
         let Some(member) = member.filter(|member| member.linked) else {
             return;
         };
+        let held = self.held.get(&member.bond);
+        let held = held.filter(|turn| turn.member == link.index);
         let turn = Turn {
             member: link.index,
             name: link.name.clone(),
             bond: topology.name(member.bond),
-            since: now,
+            since: held.map_or(now, |turn| turn.since),
             well_since: None,
         };
         self.held.insert(member.bond, turn);
@@ -173,6 +176,41 @@ mod tests {
         assert!(turns.wait(2).is_some(), "well since this look");
         turns.look(&topology, start + SETTLE * 2);
         assert!(turns.wait(2).is_none());
+    }
+
+    #[test]
+    fn member_that_is_touched_again_and_again_keeps_nobody_waiting_for_longer() {
+        let start = Instant::now();
+        let mut turns = Turns::default();
+        let whole = bond(LACP, [WELL, WELL]);
+        let half = bond(LACP, [[false; 3], WELL]);
+        turns.look(&whole, start);
+        touch(&mut turns, &whole, 2, start);
+        for tenths in 1..10 {
+            let now = start + LIMIT * tenths / 10;
+            turns.look(&half, now);
+            assert!(turns.wait(3).is_some());
+            turns.look(&whole, now);
+            touch(&mut turns, &whole, 2, now);
+        }
+        turns.look(&half, start + LIMIT);
+        assert!(turns.wait(3).is_none());
+    }
+
+    /// It was detached, had a link still at the next look, and is attached to.
+    #[test]
+    fn member_that_is_touched_twice_must_be_well_after_the_second() {
+        let start = Instant::now();
+        let mut turns = Turns::default();
+        let whole = bond(LACP, [WELL, WELL]);
+        turns.look(&whole, start);
+        touch(&mut turns, &whole, 2, start);
+        turns.look(&whole, start);
+        touch(&mut turns, &whole, 2, start + SETTLE / 2);
+        turns.look(&whole, start + SETTLE);
+        assert!(turns.wait(3).is_some());
+        turns.look(&whole, start + SETTLE * 2);
+        assert!(turns.wait(3).is_none());
     }
 
     /// The bond is just being assembled: the only member that carries packets waits for the one that will.

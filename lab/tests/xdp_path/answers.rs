@@ -94,6 +94,7 @@ pub(crate) fn misses() -> Result<()> {
     let upstream = Upstream::start(&site.there, "127.0.0.1:5300".parse()?)?;
     let server = Site::server(&forward_to(&upstream)).start(&site.there)?;
     server.wait_for_xdp()?;
+    site.wait_for_link()?;
     let before = replied(&server)?;
     for round in 0..2 {
         for address in [SERVER4, SERVER6] {

@@ -21,7 +21,7 @@
 //! # Bounds
 //!
 //! The memory is that of the sets; what is left of the configured bytes after the last whole set stays unused. A table
-//! begins with two to four MiB and doubles when its sets get crowded (`growing`): 40,000 entries in a cache of 64 MiB
+//! begins with two to four MiB and doubles when its sets get crowded (`growing`): 30,000 entries in a cache of 64 MiB
 //! stand in less than 10 MiB of it, where spread over all sets they would soon have touched each page. Until it can't
 //! double any more, hardly any live entry goes: what finds its set full goes into the one beside it, and if that is full
 //! too, the table doubles and these two are divided first. But of entries of 600 to 2,000 bytes two to six fill a set,

@@ -435,7 +435,7 @@ fn a_cache_takes_no_more_memory_than_its_entries_need() {
     let cache = Cache::new(64 << 20);
     let start = cache.stats().used_bytes;
     assert!(start < 8 << 20, "{start}");
-    for i in 0..40_000 {
+    for i in 0..30_000 {
         put(&cache, &key(&numbered(i)), Variants::ALL, &[1; 48], 600, 1);
     }
     let stats = cache.stats();

@@ -24,6 +24,8 @@ pub(super) struct Waiting {
     pub(super) reason: Reason,
     /// When it is tried again.
     pub(super) retry: Retry,
+    /// Whether a program was attached for nothing and is off again: many cards reset with that, each time.
+    pub(super) touched: bool,
 }
 
 /// An interface that was started.
@@ -98,10 +100,11 @@ impl Waiting {
         swallows(&self.reason)
     }
 
-    /// Whether something has changed that makes another try worth its while. If it swallowed packets, that is only what
-    /// no reset of the card brings about: its program was detached, and each try loses queries.
+    /// Whether something has changed that makes another try worth its while. If it swallowed packets, or a program was
+    /// attached for nothing, that is only what no reset of the card brings about: each try loses queries, and its own
+    /// reset would allow the next.
     pub(super) fn is_news(&self, now: &Target) -> bool {
-        if self.swallowed() {
+        if self.touched || self.swallowed() {
             self.is_other_link(&now.link)
         } else {
             self.target != *now
@@ -187,6 +190,7 @@ mod tests {
             target,
             reason,
             retry,
+            touched: false,
         }
     }
 
@@ -202,12 +206,17 @@ mod tests {
                 assert!(!waiting.is_news(&member(!before)), "{reason}");
             }
         }
-        let other = waiting(member(true), Reason::NoAddress);
+        let mut other = waiting(member(true), Reason::NotPermitted(String::new()));
         assert!(other.is_news(&member(false)));
+        // A program was attached and taken off, and that was the reset.
+        other.touched = true;
+        assert!(!other.is_news(&member(false)));
     }
 
     #[test]
     fn what_was_done_to_a_card_that_swallowed_packets_is_news() {
+        let mut touched = waiting(member(true), Reason::NotPermitted(String::new()));
+        touched.touched = true;
         let waiting = waiting(member(true), Reason::Mute { queue: 0, lost: 9 });
         let changes: [fn(&mut Link); 6] = [
             |link| link.up = false,
@@ -224,6 +233,7 @@ mod tests {
             let mut target = member(true);
             change(&mut target.link);
             assert!(waiting.is_news(&target), "change {i}");
+            assert!(touched.is_news(&target), "change {i}");
         }
     }
 }

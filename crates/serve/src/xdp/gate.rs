@@ -384,10 +384,12 @@ impl Keeper {
         if retry.due(false) <= now {
             return self.attempt(target, Some(retry));
         }
+        let touched = own_program && matches!(reason, Reason::Queue { .. });
         Entry::Waiting(Box::new(Waiting {
             target,
             reason,
             retry,
+            touched,
         }))
     }
 
@@ -398,6 +400,7 @@ impl Keeper {
                 target,
                 reason,
                 retry,
+                touched: false,
             }));
         }
         let mut site = Site {
@@ -410,7 +413,8 @@ impl Keeper {
             attached: false,
         };
         let outcome = Interface::start(&mut site, &target);
-        if site.attached {
+        let touched = site.attached;
+        if touched {
             self.turns
                 .touched(&target.link, &self.topology, Instant::now());
         }
@@ -422,11 +426,17 @@ impl Keeper {
                 outdated: false,
             })),
             Err(reason) => {
-                let retry = Retry::after(before, &reason, Instant::now());
+                let now = Instant::now();
+                let retry = if touched {
+                    Retry::after_touch(before, &reason, now)
+                } else {
+                    Retry::after(before, &reason, now)
+                };
                 Entry::Waiting(Box::new(Waiting {
                     target,
                     reason,
                     retry,
+                    touched,
                 }))
             }
         }
@@ -570,6 +580,7 @@ mod tests {
             target: target.clone(),
             reason: reason.clone(),
             retry,
+            touched: false,
         };
         keeper
             .interfaces

@@ -376,6 +376,8 @@ impl Foothold {
             AttachMode::Generic if site.xdp.mode == XdpMode::Generic => Hook::Generic,
             AttachMode::Generic => Hook::Proven,
         };
+        // Some cards reset with a program: not for one whose sockets can't be had.
+        drop(site.opener.xdp_socket(BusyPoll::Off)?);
         let opened = site.opener.program(nic, hook, target);
         let (program, link) = opened.map_err(|error| refused(error, nic))?;
         site.attached = true;

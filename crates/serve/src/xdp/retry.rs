@@ -49,6 +49,15 @@ impl Retry {
         }
     }
 
+    /// The same where a program was attached and is off again, whatever the reason.
+    pub(super) fn after_touch(before: Option<Self>, reason: &Reason, now: Instant) -> Self {
+        let retry = Self::after(before, reason, now);
+        Self {
+            longest: retry.longest.max(LONGEST),
+            ..retry
+        }
+    }
+
     /// The end of an interface that ran for `lived`, after its start had been tried as `before` says. The first
     /// end, and the end of a steady interface, allow another try at once; one soon after a start counts as
     /// a failure, or a worker that fails each time would attach and detach without a pause. One that
@@ -147,6 +156,22 @@ mod tests {
             .unwrap();
         let retry = Retry::after_end(Some(failed), &Reason::Gone, STEADY, now);
         assert_eq!(retry.due(false), now);
+    }
+
+    /// A socket that may not be locked in memory, say: each try resets some cards.
+    #[test]
+    fn tries_that_attach_grow_rare_whatever_the_reason() {
+        let now = Instant::now();
+        let reason = Reason::NotPermitted(String::new());
+        let tries = (0..20).scan(None, |before, _| {
+            *before = Some(Retry::after_touch(*before, &reason, now));
+            *before
+        });
+        let waits: Vec<_> = tries.map(|retry| retry.due(false) - now).collect();
+        assert!(waits[0] == FIRST && waits.is_sorted());
+        assert_eq!(waits.last(), Some(&LONGEST));
+        let mute = Reason::Mute { queue: 0, lost: 9 };
+        assert!(Retry::after_touch(None, &mute, now).due(false) > now + LONGEST);
     }
 
     /// Its return may look like what was there before, and must be followed within five seconds.

@@ -170,7 +170,7 @@ impl Server {
     /// what its queue counts once a second, a little late when it is idle.
     ///
     /// # Errors
-    /// If it is another number for three seconds ([more](lenient) in the virtual machine), with all statistics.
+    /// If it is another number for three seconds (or [longer](lenient)), with all statistics.
     pub fn expect_sum(&self, start: &str, end: &str, expected: u64) -> Result<()> {
         let limit = Instant::now() + lenient(Duration::from_secs(3));
         loop {

@@ -18,15 +18,15 @@ use crate::towers::{IGBS, MEMBERS};
 /// Clients, each with a port of its own: a bond spreads them over its members.
 const CLIENTS: usize = 8;
 /// Between two questions of a client.
-const PACE: Duration = Duration::from_millis(100);
-/// The longest time without any answer that a bond may show. A card's reset takes three seconds and more.
-const SHORT: Duration = Duration::from_secs(2);
+const PACE: Duration = Duration::from_millis(50);
+/// The clients' ports. A bond's hash takes its member from the lower bits: both have clients.
+const PORTS: std::ops::Range<u16> = 20_000..20_000 + CLIENTS as u16;
 
-/// How many questions were asked, how many of them answered, and for how long none was.
+/// How many questions were asked, how many of them answered, and how many rounds in a row went without an answer.
 struct Loss {
     asked: usize,
     answered: usize,
-    silence: Duration,
+    silence: usize,
 }
 
 /// One card by itself: while it resets nobody is answered, and then everybody by AF_XDP.
@@ -35,69 +35,123 @@ pub(crate) fn card(wire: &str) -> Result<()> {
     let nic = tower.nics[0].clone();
     tower.build(&[&format!("addr add {ASKED}/24 dev {nic}")])?;
     tower.client_on(&far(&nic), &[])?;
-    let (loss, server) = attach(&tower, &[&nic])?;
+    let server = unattached(&tower)?;
+    let loss = lost_by(&tower, &server, || activate(&tower, &server, ("", &[&nic])))?;
     tell(&tower, "attaching, one card", &loss)?;
     let path = tower.judge("one card, after attaching", &server)?;
     ensure!(path == Path::Xdp, "answered by {path:?}");
     Ok(())
 }
 
-/// A bond always keeps a member that answers: the second one is touched when the first is back.
+/// A bond always keeps a member that answers: the second one is touched when the first is back. So it is when programs
+/// are attached, and when a reload takes them off and attaches others. How long a member by itself is away when it is
+/// touched is counted just before, in the same rounds.
 pub(crate) fn bond() -> Result<()> {
     let tower = Tower::on(&IGBS)?;
     tower.lacp()?;
     tower.build(&[&format!("addr add {ASKED}/24 dev bond0")])?;
     tower.client_on("bond0", &[])?;
-    let (loss, server) = attach(&tower, &MEMBERS)?;
-    tell(&tower, "attaching, the members of an LACP bond", &loss)?;
-    ensure!(
-        loss.silence < SHORT,
-        "nobody was answered for {:?}; log:\n{}",
-        loss.silence,
-        server.process().lines_with("").join("\n")
-    );
+    let server = unattached(&tower)?;
+    let card = alone(&tower, &server)?;
+    let attaching = lost_by(&tower, &server, || {
+        activate(&tower, &server, ("", &MEMBERS))
+    })?;
+    tell(&tower, "attaching, the members of an LACP bond", &attaching)?;
+    let reload = lost_by(&tower, &server, || {
+        activate(&tower, &server, ("xdp:\n  rx-ring: 1024", &MEMBERS))
+    })?;
+    tell(
+        &tower,
+        "another clause xdp:, the members of an LACP bond",
+        &reload,
+    )?;
+    tower.served_at("LACP bond, after a reload", &server, &MEMBERS)?;
+    for (what, loss) in [("attaching", attaching), ("a reload", reload)] {
+        ensure!(
+            loss.silence * 2 < card.silence,
+            "{what}: nobody was answered in {} rounds, and in {} where there was one member; log:\n{}",
+            loss.silence,
+            card.silence,
+            server.process().lines_with("").join("\n")
+        );
+    }
     Ok(())
 }
 
+/// What is lost while a program is attached to the only member that carries packets; there are two again afterwards,
+/// without programs.
+fn alone(tower: &Tower, server: &Server) -> Result<Loss> {
+    let far = far(MEMBERS[1]);
+    tower.client.ip(&format!("link set {far} down"))?;
+    tower.server.ip(&format!("link set {} down", MEMBERS[1]))?;
+    tower.aggregated(1)?;
+    let loss = lost_by(tower, server, || {
+        activate(tower, server, ("", &MEMBERS[..1]))?;
+        tower.aggregated(1)
+    })?;
+    tell(tower, "attaching, the last member of an LACP bond", &loss)?;
+    server.reload(&config("xdp:\n  enable: no"))?;
+    let until = Instant::now() + patience();
+    let told = || tower.server.ip(&format!("-d link show dev {}", MEMBERS[0]));
+    while told()?.contains("prog/xdp") {
+        ensure!(Instant::now() < until, "the program stays");
+        thread::sleep(POLL);
+    }
+    for (netns, nic) in [(&tower.server, MEMBERS[1]), (&tower.client, &*far)] {
+        netns.ip(&format!("link set {nic} up"))?;
+    }
+    tower.aggregated(2)?;
+    let path = tower.judge("LACP bond, xdp: enable: no again", server)?;
+    ensure!(path == Path::Kernel, "answered by {path:?}");
+    Ok(loss)
+}
+
 fn tell(tower: &Tower, kind: &str, loss: &Loss) -> Result<()> {
-    let Loss {
-        asked,
-        answered,
-        silence,
-    } = loss;
     let verdict = format!(
-        "{} of {asked} lost, longest time without an answer {:.1} s",
-        asked - answered,
-        silence.as_secs_f64()
+        "{} of {} lost, longest time without an answer {:.1} s",
+        loss.asked.saturating_sub(loss.answered),
+        loss.asked,
+        (PACE * u32::try_from(loss.silence)?).as_secs_f64()
     );
     let driver = driver(&tower.server, &tower.nics[0])?;
     record(kind, &driver, "", &verdict)
 }
 
-/// Has a server that is asked all the time switch its fast path on, until it is active on all `places` and the NICs carry
-/// packets again.
-fn attach(tower: &Tower, places: &[&str]) -> Result<(Loss, Server)> {
+/// A server whose fast path is off.
+fn unattached(tower: &Tower) -> Result<Server> {
     let server = tower.start("xdp:\n  enable: no")?;
     let path = tower.judge("xdp: enable: no", &server)?;
     ensure!(path == Path::Kernel, "answered by {path:?}");
-    let stop = AtomicBool::new(false);
-    let loss = thread::scope(|scope| {
-        let asking = scope.spawn(|| tower.client.enter(|| ask_until(&stop)));
-        let attached = switch_on(tower, &server, places);
-        stop.store(true, Relaxed);
-        let loss = asking.join().expect("asking does not panic");
-        attached.and(loss)
-    });
-    let loss = loss.with_context(|| server.process().lines_with("").join("\n"))?;
-    Ok((loss, server))
+    Ok(server)
 }
 
-fn switch_on(tower: &Tower, server: &Server, places: &[&str]) -> Result<()> {
-    server.reload(&config(""))?;
+/// What is lost of what is asked all the time while `work` is done.
+fn lost_by(tower: &Tower, server: &Server, work: impl FnOnce() -> Result<()>) -> Result<Loss> {
+    let (stop, client) = (AtomicBool::new(false), &tower.client);
+    let loss = thread::scope(|scope| {
+        let asking = scope.spawn(|| client.enter(|| ask_until(&stop)));
+        let done = work();
+        stop.store(true, Relaxed);
+        let loss = asking.join().expect("asking does not panic");
+        done.and(loss)
+    });
+    loss.with_context(|| server.process().lines_with("").join("\n"))
+}
+
+/// Gives the server another clause `xdp:`, and waits until the fast path has become active on all `places` and the NICs
+/// carry packets again.
+fn activate(tower: &Tower, server: &Server, (clause, places): (&str, &[&str])) -> Result<()> {
+    let active = |place: &str| format!("XDP fast path active interface={place} ");
+    let before: Vec<usize> = places
+        .iter()
+        .map(|place| server.process().lines_with(&active(place)).len())
+        .collect();
+    server.reload(&config(clause))?;
     let until = Instant::now() + patience();
-    for place in places {
-        let active = format!("XDP fast path active interface={place} ");
-        server.wait_for_line(&active, patience())?;
+    for (place, before) in places.iter().zip(before) {
+        server
+            .process()
+            .wait_for_line_after(before, &active(place), patience())?;
     }
     // A reset that the last one brought shall be over, too.
     for place in places {
@@ -119,9 +173,9 @@ fn switch_on(tower: &Tower, server: &Server, places: &[&str]) -> Result<()> {
 /// Asks in rounds, all clients at once, until told to stop; then waits for what is still on its way.
 fn ask_until(stop: &AtomicBool) -> Result<Loss> {
     let server: SocketAddr = dns(ASKED)?;
-    let clients = (0..CLIENTS)
-        .map(|_| {
-            let client = UdpSocket::bind("0.0.0.0:0")?;
+    let clients = PORTS
+        .map(|port| {
+            let client = UdpSocket::bind(("0.0.0.0", port))?;
             client.connect(server)?;
             client.set_nonblocking(true)?;
             Ok(client)
@@ -179,6 +233,6 @@ fn weigh(rounds: &[usize]) -> Loss {
     Loss {
         asked: rounds.len() * CLIENTS,
         answered: rounds.iter().sum(),
-        silence: PACE * longest,
+        silence: longest,
     }
 }

@@ -1,5 +1,6 @@
 //! Two hosts and what is built on their NICs.
 
+use std::cell::Cell;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ pub(crate) struct Tower {
     pub(crate) client: Netns,
     /// The server's NICs; the client's have `-c` in place of `-s`.
     pub(crate) nics: Vec<String>,
+    /// Whether LACP decides which of them carry packets.
+    lacp: Cell<bool>,
 }
 
 /// Which path answered.
@@ -44,6 +47,7 @@ impl Tower {
                 .iter()
                 .map(|(name, n)| format!("{name}-s{n}"))
                 .collect(),
+            lacp: Cell::new(false),
         };
         // A reply without its tag comes in by the wrong interface: the client shall notice.
         tower.client.sysctl("net/ipv4/conf/all/rp_filter", "1")?;
@@ -105,6 +109,7 @@ impl Tower {
     /// LACP over all NICs of both hosts, aggregated. The client spreads its questions over them by their ports.
     pub(crate) fn lacp(&self) -> Result<()> {
         self.bond("mode 802.3ad lacp_rate fast xmit_hash_policy layer3+4")?;
+        self.lacp.set(true);
         self.aggregated(self.nics.len())
     }
 
@@ -138,7 +143,14 @@ impl Tower {
     /// Waits until the server serves by AF_XDP at just these interfaces, in the best mode that the driver of the first
     /// NIC has; then that it answers by them. Writes down a row.
     pub(crate) fn served_at(&self, kind: &str, server: &Server, places: &[&str]) -> Result<()> {
-        let outcome = wait_for_places(server, places);
+        let outcome = wait_for_places(server, places).and_then(|()| {
+            // The client's end of a bond, too: it goes on sending to a member that has been reset, or takes it out later.
+            if self.lacp.get() {
+                self.aggregated(self.nics.len())?;
+                wait_for_places(server, places)?;
+            }
+            Ok(())
+        });
         let path = self.judge(kind, server)?;
         outcome.with_context(|| {
             let log = server.process().lines_with("").join("\n");

@@ -28,7 +28,7 @@ pub(crate) fn dig() -> Result<()> {
         dig.args([
             "+short",
             "+tries=1",
-            "+timeout=2",
+            &format!("+timeout={}", patience().as_secs()),
             "+nocookie",
             &format!("@{address}"),
             "host.test",
@@ -55,8 +55,7 @@ pub(crate) fn dig() -> Result<()> {
         all.contains_key("xdp.eth0.0.rx.drop.fill-empty"),
         "XDP_STATISTICS are not shown"
     );
-    until(Duration::from_secs(3), redirected)
-        .context("the program's counter does not show the redirects")?;
+    until(patience(), redirected).context("the program's counter does not show the redirects")?;
     Ok(())
 }
 
@@ -93,8 +92,7 @@ pub(crate) fn misses() -> Result<()> {
     let site = Site::joined(1)?;
     let upstream = Upstream::start(&site.there, "127.0.0.1:5300".parse()?)?;
     let server = Site::server(&forward_to(&upstream)).start(&site.there)?;
-    server.wait_for_xdp()?;
-    site.wait_for_link()?;
+    site.wait_for_start(&server)?;
     let before = replied(&server)?;
     for round in 0..2 {
         for address in [SERVER4, SERVER6] {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use sluicegate_lab::netns::Netns;
 
-use crate::site::{Path, SERVER4, SERVER6, Site, resume};
+use crate::site::{GLIMPSE, Path, SERVER4, SERVER6, Site, resume};
 
 const BOTH: [&str; 2] = [SERVER4, SERVER6];
 
@@ -123,7 +123,7 @@ pub(crate) fn addresses() -> Result<()> {
         mac_text(&site)?
     ))?;
     let until = Instant::now() + resume();
-    while site.ask(&server, "10.11.1.9").is_ok() {
+    while site.ask_within(&server, "10.11.1.9", GLIMPSE).is_ok() {
         ensure!(
             Instant::now() < until,
             "an address that was removed is still answered"

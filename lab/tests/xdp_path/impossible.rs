@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use aya::programs::{Xdp, XdpMode};
 use sluicegate_lab::upstream::Upstream;
+use sluicegate_lab::vm::lenient;
 use sluicegate_lab::wire::{Message, ask_udp, query, rtype, send_udp};
 
 use crate::site::{Path, SERVER4, SERVER6, Site, forward_to, patience, resume};
@@ -132,7 +133,7 @@ pub(crate) fn required() -> Result<()> {
     let site = Site::joined(1)?;
     let theirs = site.there.enter(|| attach(XdpMode::Driver))?;
     let server = Site::server("xdp:\n  enable: yes").launch(&site.there)?;
-    let finished = server.finish(Duration::from_secs(20))?;
+    let finished = server.finish(lenient(Duration::from_secs(20)))?;
     ensure!(
         !finished.success(),
         "the server started though XDP is required"
@@ -144,8 +145,8 @@ pub(crate) fn required() -> Result<()> {
     );
     drop(theirs);
     let server = Site::server("xdp:\n  enable: yes").start(&site.there)?;
-    server.wait_for_xdp()?;
-    site.expect(&server, SERVER4, Path::Xdp)
+    site.wait_for_start(&server)?;
+    site.wait_for_xdp(&server, &[SERVER4])
 }
 
 /// The wildcard takes in a bridge, which can have no fast path: `enable: yes` is about the others.
@@ -156,8 +157,8 @@ pub(crate) fn required_beside_a_bridge() -> Result<()> {
     for state in ["down", "up"] {
         site.there.ip(&format!("link set br0 {state}"))?;
         let server = Site::server("xdp:\n  enable: yes").start(&site.there)?;
-        server.wait_for_line("XDP fast path active interface=eth0", resume())?;
-        site.expect(&server, SERVER4, Path::Xdp)?;
+        site.wait_for_start(&server)?;
+        site.wait_for_xdp(&server, &[SERVER4])?;
     }
     Ok(())
 }
@@ -167,15 +168,15 @@ pub(crate) fn killed() -> Result<()> {
     let site = Site::joined(2)?;
     for _ in 0..3 {
         let server = site.start()?;
-        site.expect(&server, SERVER4, Path::Xdp)?;
+        site.wait_for_xdp(&server, &[SERVER4])?;
         server.kill();
-        let until = Instant::now() + Duration::from_secs(2);
+        let until = Instant::now() + resume();
         while site.eth0().xdp_program()?.is_some() {
             ensure!(Instant::now() < until, "the program outlived the server");
         }
     }
     let server = site.start()?;
-    site.expect(&server, SERVER6, Path::Xdp)
+    site.wait_for_xdp(&server, &[SERVER6])
 }
 
 /// SIGTERM while a client waits for the upstream: it still gets its answer, by the way it came.
@@ -183,7 +184,8 @@ pub(crate) fn stopped() -> Result<()> {
     let site = Site::joined(2)?;
     let upstream = Upstream::start(&site.there, "127.0.0.1:5300".parse()?)?;
     let server = Site::server(&forward_to(&upstream)).start(&site.there)?;
-    server.wait_for_xdp()?;
+    site.wait_for_start(&server)?;
+    site.wait_for_xdp(&server, &[SERVER4])?;
     let address = SocketAddr::new(SERVER4.parse()?, 53);
     let asked = query("delay700.upstream.example", rtype::A).build();
     let socket = site.here.enter(|| send_udp(address, &asked))?;
@@ -213,7 +215,7 @@ pub(crate) fn stopped() -> Result<()> {
         "the client that waited got {answer:?}"
     );
     let next = site.start()?;
-    site.expect(&next, SERVER4, Path::Xdp)
+    site.wait_for_xdp(&next, &[SERVER4])
 }
 
 /// Another `xdp:` clause means other rings: the workers are made anew, and every client is answered, by

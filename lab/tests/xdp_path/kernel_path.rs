@@ -8,9 +8,7 @@ use sluicegate_lab::wire::{
     FrameSpec, Message, RawSocket, internet_checksum, query, rtype, udp_frame,
 };
 
-use crate::site::{
-    CLIENT4, CLIENT6, Path, SERVER4, SERVER6, Site, patience, replied, resume, which,
-};
+use crate::site::{CLIENT4, CLIENT6, Path, SERVER4, SERVER6, Site, patience, replied, which};
 
 /// Client port of the crafted queries.
 const PORT: u16 = 4000;
@@ -84,8 +82,8 @@ pub(crate) fn held_port() -> Result<()> {
         )
         .replace("  interface: ::0\n", "");
     let server = server(&config).start(&site.there)?;
-    server.wait_for_line("XDP fast path active interface=eth0", resume())?;
-    site.expect(&server, SERVER4, Path::Xdp)?;
+    site.wait_for_start(&server)?;
+    site.wait_for_xdp(&server, &[SERVER4])?;
     let asked = query("host.test", rtype::A).build();
     let client = site.here.enter(|| UdpSocket::bind((CLIENT4, 0)))?;
     client.send_to(&asked, theirs)?;

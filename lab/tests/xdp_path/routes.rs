@@ -7,7 +7,7 @@ use sluicegate_lab::netns::veth_pair;
 use sluicegate_lab::server::Server;
 use sluicegate_lab::wire::RawSocket;
 
-use crate::site::{Path, SERVER4, SERVER6, Site, resume};
+use crate::site::{GLIMPSE, Path, SERVER4, SERVER6, Site, resume};
 
 /// The client's other addresses, to which the server has a route of its own.
 const FAR4: &str = "10.99.0.9";
@@ -24,7 +24,7 @@ pub(crate) fn asymmetric() -> Result<()> {
         forward(&site, "1")?;
         route(&site, "eth1", "10.11.9.2", "fc00:dead:cafe:9::2")?;
         let server = Site::server(&clause(setting)).start(&site.there)?;
-        server.wait_for_line("XDP fast path active interface=eth0", resume())?;
+        site.wait_for_start(&server)?;
         for address in BOTH {
             ensure!(ask_and_see(&site, &server, address)? == (Path::Kernel, "eth1"));
         }
@@ -51,7 +51,8 @@ pub(crate) fn another_next_hop() -> Result<()> {
         site.eth0()
             .add_neighbour(address.parse()?, [2, 0, 0, 0, 0, 0x77])?;
         // The kernel's reply goes to that neighbour too: nobody here takes it.
-        ensure!(site.ask(&server, BOTH[usize::from(v6)]).is_err());
+        let address = BOTH[usize::from(v6)];
+        ensure!(site.ask_within(&server, address, GLIMPSE).is_err());
     }
     server.wait_for_stats(resume(), |all| {
         all.get("xdp.eth0.pass.route-other-next-hop")
@@ -67,7 +68,7 @@ pub(crate) fn unchecked() -> Result<()> {
         forward(&site, forwarding)?;
         route(&site, "eth1", "10.11.9.2", "fc00:dead:cafe:9::2")?;
         let server = Site::server(&clause(setting)).start(&site.there)?;
-        server.wait_for_line("XDP fast path active interface=eth0", resume())?;
+        site.wait_for_start(&server)?;
         for address in BOTH {
             ensure!(ask_and_see(&site, &server, address)? == (Path::Xdp, "eth0"));
         }

@@ -18,7 +18,7 @@ pub(crate) const SERVER6: &str = "fc00:dead:cafe:1::1";
 pub(crate) const CLIENT4: &str = "10.11.1.2";
 pub(crate) const CLIENT6: &str = "fc00:dead:cafe:1::2";
 
-/// Within this an interface that came back must be served by AF_XDP again.
+/// Within this an interface that came back must be served by AF_XDP again: five seconds on a quiet machine.
 pub(crate) fn resume() -> Duration {
     lenient(Duration::from_secs(5))
 }
@@ -26,6 +26,8 @@ pub(crate) fn resume() -> Duration {
 pub(crate) fn patience() -> Duration {
     lenient(Duration::from_secs(2))
 }
+/// How long a question waits that may have been lost, or that nobody shall answer.
+pub(crate) const GLIMPSE: Duration = Duration::from_secs(2);
 
 /// Two hosts.
 pub(crate) struct Site {
@@ -98,9 +100,14 @@ impl Site {
     /// Such a server, running, its fast path active.
     pub(crate) fn start(&self) -> Result<Server> {
         let server = Self::server("").start(&self.there)?;
-        server.wait_for_line("XDP fast path active interface=eth0", resume())?;
-        self.wait_for_link()?;
+        self.wait_for_start(&server)?;
         Ok(server)
+    }
+
+    /// Waits until the fast path of `eth0` is active, and the link is there.
+    pub(crate) fn wait_for_start(&self, server: &Server) -> Result<()> {
+        server.wait_for_line("XDP fast path active interface=eth0", resume())?;
+        self.wait_for_link()
     }
 
     /// Waits until the server's end has a link: attaching resets some NICs.
@@ -115,10 +122,20 @@ impl Site {
 
     /// Asks `server` for `host.test` and says which path replied.
     pub(crate) fn ask(&self, server: &Server, address: &str) -> Result<Path> {
+        self.ask_within(server, address, patience())
+    }
+
+    /// The same, waiting so long for the answer.
+    pub(crate) fn ask_within(
+        &self,
+        server: &Server,
+        address: &str,
+        limit: Duration,
+    ) -> Result<Path> {
         let asked = query("host.test", rtype::A).build();
         let address = SocketAddr::new(address.parse::<IpAddr>()?, 53);
         let before = replied(server)?;
-        let answer = self.here.enter(|| ask_udp(address, &asked, patience()))?;
+        let answer = self.here.enter(|| ask_udp(address, &asked, limit))?;
         let answer = answer.with_context(|| format!("no answer from {address}"))?;
         ensure!(
             Message::parse(&answer)?.answer.len() == 1,
@@ -129,13 +146,18 @@ impl Site {
 
     /// Asks until the fast path answers at all the addresses.
     pub(crate) fn wait_for_xdp(&self, server: &Server, addresses: &[&str]) -> Result<()> {
+        self.wait_for(server, addresses, Path::Xdp)
+    }
+
+    /// Asks until this path answers at all the addresses.
+    pub(crate) fn wait_for(&self, server: &Server, addresses: &[&str], path: Path) -> Result<()> {
         let until = Instant::now() + resume();
         for address in addresses {
             loop {
-                match self.ask(server, address) {
-                    Ok(Path::Xdp) => break,
+                match self.ask_within(server, address, GLIMPSE) {
+                    Ok(seen) if seen == path => break,
                     seen if Instant::now() > until => {
-                        bail!("{address} is not answered by AF_XDP in time: {seen:?}")
+                        bail!("{address} is not answered by {path:?} in time: {seen:?}")
                     }
                     _ => thread::sleep(Duration::from_millis(20)),
                 }

@@ -63,15 +63,15 @@ pub(crate) fn joins(wire: &str) -> Result<()> {
     doctor.mends(&tower, "lro", &format!("ethtool -K {nic} lro off"))
 }
 
-/// A driver without XDP: nothing to type, but it is told.
-pub(crate) fn without_xdp(wire: &str) -> Result<()> {
+/// What there is to know of a driver and nothing to type.
+pub(crate) fn knows(wire: &str, says: &str) -> Result<()> {
     let tower = Tower::on(&[(wire, 1)])?;
     let nic = &tower.nics[0];
     tower.build(&[&format!("addr add {ASKED}/24 dev {nic}")])?;
     let found = Doctor::new(&tower.server)?.run(&["driver"])?;
     let driver = driver(&tower.server, nic)?;
-    let says = format!("the driver {driver} runs no XDP programs");
-    ensure!(found.contains(&says), "{found}");
+    let one_line: Vec<&str> = found.split_whitespace().collect();
+    ensure!(one_line.join(" ").contains(says), "{found}");
     record("doctor: driver", &driver, "", "named")
 }
 

@@ -98,7 +98,7 @@ fn answers(site: &Site, server: &Server) -> Result<()> {
 }
 
 /// What the driver can do in this kernel.
-fn best_mode(wire: &str) -> Result<&'static str> {
+pub(crate) fn best_mode(wire: &str) -> Result<&'static str> {
     let release = kernel()?;
     let mut numbers = release.split(['.', '-', '+']).map(str::parse::<u32>);
     let mut number = || numbers.next().and_then(Result::ok);

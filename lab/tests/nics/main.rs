@@ -73,7 +73,12 @@ fn main() -> ExitCode {
         .test(
             "doctor names a driver without XDP",
             needs![Root, Netns, Nic("e1000e-s1"), Tool("ethtool")],
-            || doctor::without_xdp("e1000e"),
+            || doctor::knows("e1000e", "the driver e1000e runs no XDP programs"),
+        )
+        .test(
+            "doctor knows what slows virtio_net down",
+            needs![Root, Netns, Nic("virtio-s1"), Tool("ethtool")],
+            || doctor::knows("virtio", "twice as many queues as processors"),
         )
         .test(
             "doctor mends a VLAN on a bond that is a bridge's port",

@@ -10,6 +10,7 @@ use sluicegate_bpf::{ListenKey, Owner, Tag as KeyTag, Vlans};
 use sluicegate_lab::peers;
 use sluicegate_lab::server::Server;
 use sluicegate_lab::upstream::Upstream;
+use sluicegate_lab::vm::wire;
 use sluicegate_lab::wire::{
     FrameSpec, Message, RawSocket, Tag, ask_udp, query, rtype, udp_frame, udp_payload,
 };
@@ -59,9 +60,13 @@ pub(crate) fn dig() -> Result<()> {
     Ok(())
 }
 
-/// Clients from many ports: veth spreads them over the queues, and each queue's own worker replies.
+/// Clients from many ports: the interface spreads them over the queues, and each queue's own worker replies.
 pub(crate) fn every_queue() -> Result<()> {
     let site = Site::joined(2)?;
+    if wire().is_some() {
+        // Cards leave the ports out of it until they are told.
+        site.there.ethtool("-N eth0 rx-flow-hash udp4 sdfn")?;
+    }
     let server = site.start()?;
     server.wait_for_line("queues=2", resume())?;
     let asked = query("host.test", rtype::A).build();

@@ -7,7 +7,9 @@ use anyhow::{Context, Result, ensure};
 use sluicegate_lab::netns::{Netns, veth_pair};
 use sluicegate_lab::server::{Builder, Server, server};
 use sluicegate_lab::vm::wire;
-use sluicegate_lab::wire::{FrameSpec, Message, RawSocket, query, rtype, udp_frame, udp_payload};
+use sluicegate_lab::wire::{
+    FrameSpec, Message, RawSocket, ask_udp, query, rtype, udp_frame, udp_payload,
+};
 
 use crate::site::{CLIENT4, Path, SERVER4, SERVER6, Site, patience, replied, resume, which};
 
@@ -39,15 +41,19 @@ pub(crate) fn bridge() -> Result<()> {
 }
 
 /// A second port makes the bridge a switch between parts of this machine: its packets stay with it, and come back to
-/// the fast path when the port goes.
+/// the fast path when the port goes. A card is the bridge's uplink whatever else is a port.
 pub(crate) fn bridge_ports() -> Result<()> {
     let site = Site::joined(1)?;
     put_under_bridge(&site)?;
     let server = named().start(&site.there)?;
     site.wait_for_xdp(&server, &[SERVER4])?;
     let guest = Netns::new()?;
-    let (port, _) = veth_pair(&site.there, "guest", &guest, "eth0", 1)?;
+    let (port, inside) = veth_pair(&site.there, "guest", &guest, "eth0", 1)?;
     port.netns.ip("link set guest master br0")?;
+    if wire().is_some() {
+        inside.add_address("10.11.1.3/24")?;
+        return beside_an_uplink(&site, &server, &guest);
+    }
     server.wait_for_line(&format!("{UNAVAILABLE} interface=br0"), resume())?;
     site.wait_for(&server, &[SERVER4], Path::Kernel)?;
     // The kernel answers from the moment that the queues are off; the program goes a little later.
@@ -57,6 +63,20 @@ pub(crate) fn bridge_ports() -> Result<()> {
     }
     site.there.ip("link del guest")?;
     site.wait_for_xdp(&server, &[SERVER4])
+}
+
+/// Guests are answered by the kernel, and who comes in by the card still by the fast path.
+fn beside_an_uplink(site: &Site, server: &Server, guest: &Netns) -> Result<()> {
+    let program = site.eth0().xdp_program()?;
+    let address = SocketAddr::new(SERVER4.parse()?, 53);
+    let asked = query("host.test", rtype::A).build();
+    let before = replied(server)?;
+    let answer = guest.enter(|| ask_udp(address, &asked, patience()))?;
+    ensure!(answer.is_some(), "the guest is not answered");
+    ensure!(which(server, before)? == Path::Kernel, "by the fast path");
+    site.expect(server, SERVER4, Path::Xdp)?;
+    ensure!(program.is_some() && site.eth0().xdp_program()? == program);
+    Ok(())
 }
 
 /// An interface becomes a bridge's port under the server, and leaves it. Meanwhile its address is of no use: packets for

@@ -1,7 +1,13 @@
+mod clients;
+mod ranges;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sluicegate_conf::{AccessAction, AccessRule};
+
+pub(crate) use clients::{Client, Clients};
+pub(crate) use ranges::Prefixes;
 
 /// Who may ask what: the `access-control` rules, flattened into disjoint ranges.
 ///
@@ -11,194 +17,34 @@ use sluicegate_conf::{AccessAction, AccessRule};
 /// prefix. The cost of a look-up grows with the logarithm of the ranges that share an address's first
 /// bits, which an index keeps few.
 #[derive(Debug)]
-pub struct Acl {
-    v4: Ranges<u32>,
-    v6: Ranges<u128>,
-}
+pub struct Acl(Prefixes<AccessAction>);
 
 impl Acl {
     /// Flattens the rules, together with Unbound's defaults for loopback clients.
     pub fn new(rules: impl IntoIterator<Item = AccessRule>, ip6: bool) -> Self {
-        let mut v4 = vec![Prefix {
-            start: u32::from(Ipv4Addr::new(127, 0, 0, 0)),
-            bits: 8,
-            action: AccessAction::Allow,
-        }];
-        let mut v6 = Vec::new();
-        if ip6 {
-            v6.push(Prefix {
-                start: u128::from(Ipv6Addr::LOCALHOST),
-                bits: 128,
-                action: AccessAction::Allow,
-            });
-        }
-        for AccessRule { prefix, action } in rules {
-            match unmap(prefix) {
-                IpNet::V4(net) => v4.push(Prefix {
-                    start: net.network().into(),
-                    bits: net.prefix_len(),
-                    action,
-                }),
-                IpNet::V6(net) => v6.push(Prefix {
-                    start: net.network().into(),
-                    bits: net.prefix_len(),
-                    action,
-                }),
-            }
-        }
-        Self {
-            v4: Ranges::flatten(v4),
-            v6: Ranges::flatten(v6),
-        }
+        let rules = rules.into_iter().map(|rule| (rule.prefix, rule.action));
+        Self(Prefixes::new(
+            loopback(ip6).chain(rules),
+            AccessAction::Refuse,
+        ))
     }
 
     /// What happens to the queries of this client.
     #[expect(clippy::inline_always, reason = "called for each query, once")]
     #[inline(always)]
     pub fn action(&self, client: IpAddr) -> AccessAction {
-        match client {
-            IpAddr::V4(ip) => self.v4.find(ip.into()),
-            IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-                Some(ip) => self.v4.find(ip.into()),
-                None => self.v6.find(ip.into()),
-            },
-        }
+        self.0.find(client)
     }
 }
 
-/// A prefix of the mapped range as the IPv4 prefix it means.
-fn unmap(prefix: IpNet) -> IpNet {
-    if let IpNet::V6(net) = prefix
-        && let Some(ip) = net.network().to_ipv4_mapped()
-        && let Some(bits) = net.prefix_len().checked_sub(96)
-        && let Ok(mapped) = ipnet::Ipv4Net::new(ip, bits)
-    {
-        return IpNet::V4(mapped);
-    }
-    prefix
-}
-
-/// An address as a number.
-trait Address: Copy + Ord {
-    const ZERO: Self;
-    /// The first address after the prefix, or `None` when the prefix reaches the end.
-    fn after(self, bits: u8) -> Option<Self>;
-    /// The first `count` bits, at most 16.
-    fn head(self, count: u8) -> usize;
-}
-
-impl Address for u32 {
-    const ZERO: Self = 0;
-    fn after(self, bits: u8) -> Option<Self> {
-        1u32.checked_shl(u32::from(32 - bits))
-            .and_then(|size| self.checked_add(size))
-    }
-    #[inline]
-    fn head(self, count: u8) -> usize {
-        (u64::from(self) >> (32 - count)) as usize
-    }
-}
-
-impl Address for u128 {
-    const ZERO: Self = 0;
-    fn after(self, bits: u8) -> Option<Self> {
-        1u128
-            .checked_shl(u32::from(128 - bits))
-            .and_then(|size| self.checked_add(size))
-    }
-    #[inline]
-    fn head(self, count: u8) -> usize {
-        // Two shifts: `count` may be 0, and a shift by the whole width is none.
-        (self >> 64 >> 1 >> (63 - count)) as usize
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Prefix<A> {
-    start: A,
-    bits: u8,
-    action: AccessAction,
-}
-
-/// Disjoint ranges: `starts[i]..starts[i + 1]` has `actions[i]`; `starts[0]` is the lowest address.
-#[derive(Debug)]
-struct Ranges<A> {
-    starts: Vec<A>,
-    actions: Vec<AccessAction>,
-    /// For each value of the first `index_bits` bits: how many ranges start before it.
-    index: Vec<u32>,
-    index_bits: u8,
-}
-
-impl<A: Address> Ranges<A> {
-    /// Later rules win over equal earlier ones.
-    fn flatten(mut prefixes: Vec<Prefix<A>>) -> Self {
-        // Stable: of equal prefixes the last written comes last, and is entered over the others.
-        prefixes.sort_by_key(|p| (p.start, p.bits));
-        let mut ranges = Self {
-            starts: Vec::new(),
-            actions: Vec::new(),
-            index: Vec::new(),
-            index_bits: 0,
-        };
-        ranges.enter(A::ZERO, AccessAction::Refuse);
-        // The prefixes that cover the place we are at, outermost first, each with its end.
-        let mut open: Vec<(Option<A>, AccessAction)> = vec![(None, AccessAction::Refuse)];
-        for prefix in prefixes {
-            ranges.close(&mut open, Some(prefix.start));
-            ranges.enter(prefix.start, prefix.action);
-            open.push((prefix.start.after(prefix.bits), prefix.action));
-        }
-        ranges.close(&mut open, None);
-        ranges.build_index();
-        ranges
-    }
-
-    /// Ends the open prefixes that end at or before `limit` (`None`: the end of all addresses).
-    fn close(&mut self, open: &mut Vec<(Option<A>, AccessAction)>, limit: Option<A>) {
-        while let Some(&(Some(end), _)) = open.last()
-            && limit.is_none_or(|limit| end <= limit)
-        {
-            open.pop();
-            if let Some(&(_, outer)) = open.last() {
-                self.enter(end, outer);
-            }
-        }
-    }
-
-    fn enter(&mut self, start: A, action: AccessAction) {
-        if self.starts.last() == Some(&start) {
-            self.starts.pop();
-            self.actions.pop();
-        }
-        if self.actions.last() != Some(&action) {
-            self.starts.push(start);
-            self.actions.push(action);
-        }
-    }
-
-    fn build_index(&mut self) {
-        // About one range for each index value, in at most 256 KiB.
-        self.index_bits = self.starts.len().ilog2().min(16) as u8;
-        let mut index = vec![0u32; (1 << self.index_bits) + 1];
-        for &start in &self.starts {
-            index[start.head(self.index_bits) + 1] += 1;
-        }
-        for i in 1..index.len() {
-            index[i] += index[i - 1];
-        }
-        self.index = index;
-    }
-
-    #[expect(clippy::inline_always, reason = "called for each query, once")]
-    #[inline(always)]
-    fn find(&self, address: A) -> AccessAction {
-        let head = address.head(self.index_bits);
-        let (low, high) = (self.index[head] as usize, self.index[head + 1] as usize);
-        let below = low + self.starts[low..high].partition_point(|&start| start <= address);
-        // `starts[0]` is the lowest address, so at least one range starts at or before any.
-        self.actions[below.saturating_sub(1)]
-    }
+/// The clients that are allowed unless a rule says otherwise.
+fn loopback(ip6: bool) -> impl Iterator<Item = (IpNet, AccessAction)> {
+    let v4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8).into();
+    let v6 = Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128).into();
+    [Some(v4), ip6.then_some(v6)]
+        .into_iter()
+        .flatten()
+        .map(|net| (net, AccessAction::Allow))
 }
 
 #[cfg(test)]

@@ -9,13 +9,15 @@ pub(crate) struct Alias<'a> {
     /// Wire form as configured. `*.zone` stands for the question's name put in place of the asterisk; such
     /// a CNAME is made up and has TTL 0, as in Unbound.
     pub(crate) target: &'a [u8],
+    /// The target is what it says, with or without an asterisk.
+    pub(crate) literal: bool,
 }
 
 impl Alias<'_> {
     /// The target in two parts, the second empty but for a name put in place of an asterisk.
     fn parts<'b>(&'b self, question: &'b Name) -> [&'b [u8]; 2] {
         match self.target {
-            [1, b'*', zone @ ..] => {
+            [1, b'*', zone @ ..] if !self.literal => {
                 let name = question.as_bytes();
                 [&name[..name.len() - 1], zone]
             }

@@ -7,6 +7,7 @@ use sluicegate_dns::{
 };
 use sluicegate_telemetry::{Counter, DropReason};
 
+use crate::acl::Client;
 use crate::alias::Alias;
 use crate::local::{LocalAnswer, LocalPlace};
 use crate::{Context, Request, Transport};
@@ -111,21 +112,30 @@ impl<'a> Exchange<'a> {
         }
         let name = query.name.as_bytes();
         let question = [query.qtype, query.qclass];
-        ControlFlow::Break(match policy.local.find(name, question, place) {
-            LocalAnswer::None => return ControlFlow::Continue(None),
-            LocalAnswer::Alias(alias) if alias.fits(&query.name) => {
-                return ControlFlow::Continue(Some(alias));
-            }
-            LocalAnswer::Alias(_) => self.too_long(query, buf),
-            LocalAnswer::Records(stored) => self.local_reply(stored, query, buf),
-            LocalAnswer::Negative { stored, apex_len } => {
-                let decision = self.local_reply(stored, query, buf);
-                point_to_apex(query, apex_len, buf);
-                decision
-            }
-            LocalAnswer::Empty(code) => self.local_code(code, query, buf),
-            LocalAnswer::Drop => Decision::Drop(DropReason::LocalDeny),
-        })
+        ControlFlow::Break(
+            match policy.local.find(name, question, place, self.client()) {
+                LocalAnswer::None => return ControlFlow::Continue(None),
+                LocalAnswer::Alias(alias) if alias.fits(&query.name) => {
+                    return ControlFlow::Continue(Some(alias));
+                }
+                LocalAnswer::Alias(_) => self.too_long(query, buf),
+                LocalAnswer::Records(stored) => self.local_reply(stored, query, buf),
+                LocalAnswer::Negative { stored, apex_len } => {
+                    let decision = self.local_reply(stored, query, buf);
+                    point_to_apex(query, apex_len, buf);
+                    decision
+                }
+                LocalAnswer::Empty(code) => self.local_code(code, query, buf),
+                LocalAnswer::Drop => Decision::Drop(DropReason::LocalDeny),
+            },
+        )
+    }
+
+    fn client(&self) -> Client<'a> {
+        Client {
+            address: &self.request.client,
+            known: self.context.policy.clients.as_ref(),
+        }
     }
 
     /// The alias that a client waits behind.
@@ -135,7 +145,7 @@ impl<'a> Exchange<'a> {
             .context
             .policy
             .local
-            .find(name, [query.qtype, query.qclass], None)
+            .find(name, [query.qtype, query.qclass], None, self.client())
         {
             LocalAnswer::Alias(alias) => Some(alias),
             _ => None,

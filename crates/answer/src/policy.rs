@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 use sluicegate_conf::{Config, Span};
 
+use crate::acl::Clients;
 use crate::cache::Cache;
 use crate::chaos::Chaos;
 use crate::local::{LocalError, LocalZones};
@@ -12,6 +13,8 @@ use crate::{Acl, Limits, RateLimit};
 #[derive(Debug)]
 pub struct Policy {
     pub(crate) acl: Acl,
+    /// What is told of some clients; `None`: all are alike but for access control.
+    pub(crate) clients: Option<Clients>,
     pub(crate) local: LocalZones,
     pub(crate) chaos: Chaos,
     pub(crate) limits: Limits,
@@ -38,7 +41,10 @@ impl Policy {
     ///
     /// Every mistake in local zones and local data, in the order of the file.
     pub fn build(config: &Config) -> Result<Self, Vec<PolicyError>> {
-        let (local, errors) = LocalZones::build(config);
+        let (local, mut errors) = LocalZones::build(config);
+        let (clients, wrong) = Clients::build(config);
+        errors.extend(wrong);
+        errors.sort_by_key(|error| (error.at.source, error.at.start));
         if !errors.is_empty() {
             return Err(errors
                 .into_iter()
@@ -49,10 +55,8 @@ impl Policy {
                 .collect());
         }
         Ok(Self {
-            acl: Acl::new(
-                config.access_control.iter().map(|rule| rule.value),
-                config.do_ip6,
-            ),
+            acl: Acl::of(config),
+            clients,
             local,
             chaos: Chaos::new(&config.chaos),
             limits: Limits::new(config),

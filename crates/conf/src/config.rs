@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use crate::At;
+use crate::{At, TagConfig};
 
 /// Everything the server needs to know, resolved.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub local_data: Vec<At<String>>,
     /// `local-data-ptr`, already turned into the PTR record's presentation format.
     pub local_data_ptr: Vec<At<String>>,
+    /// Tags, and what hangs on them.
+    pub tags: TagConfig,
     /// `unblock-lan-zones`, default no.
     pub unblock_lan_zones: bool,
     /// Answer cache.
@@ -101,6 +103,9 @@ pub enum AccessAction {
     AllowCookie,
     DenyNonLocal,
     RefuseNonLocal,
+    /// No keyword: `allow`, for a client whose replies are looked at one by one. A policy puts it in the place of
+    /// `Allow` where something beyond access control and the cache has a say in every answer.
+    AllowWatched,
 }
 
 /// One `local-zone:` line.

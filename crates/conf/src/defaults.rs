@@ -5,7 +5,7 @@ use crate::config::{
     LogConfig, MessageConfig, RateLimitConfig, TcpConfig, XdpConfig, XdpEnable, XdpMode,
     XdpRouteCheck,
 };
-use crate::{At, Span};
+use crate::{At, Span, TagConfig};
 
 /// What an empty file means: Unbound's defaults.
 impl Default for Config {
@@ -28,6 +28,7 @@ impl Default for Config {
             local_zones: Vec::new(),
             local_data: Vec::new(),
             local_data_ptr: Vec::new(),
+            tags: TagConfig::default(),
             unblock_lan_zones: false,
             cache: CacheConfig {
                 size_bytes: 4 << 20,

@@ -20,6 +20,7 @@ mod source;
 mod span;
 mod suggest;
 pub mod table;
+mod tags;
 mod tree;
 mod value;
 
@@ -30,3 +31,4 @@ pub use render::{MAX_SHOWN, render};
 pub use source::{LineColumn, Source, SourceMap};
 pub use span::{At, Span};
 pub use table::Version;
+pub use tags::{ClientRule, ClientTrait, TagConfig, TagSet, ZoneOverride};

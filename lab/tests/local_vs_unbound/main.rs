@@ -7,6 +7,7 @@ mod ours;
 mod peer;
 mod probe;
 mod questions;
+mod tagged;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,9 @@ fn main() -> ExitCode {
             needs![Root, Netns, Peer("unbound")],
             || compare(questions::ACCESS, &questions::access()),
         )
+        .test("tags", needs![Root, Netns, Peer("unbound")], || {
+            compare(&tagged::conf(), &tagged::probes())
+        })
         .test("chaos", needs![Root, Netns, Peer("unbound")], || {
             compare(questions::CHAOS_SHOWN, &questions::chaos())?;
             compare(questions::CHAOS_HIDDEN, &questions::chaos())

@@ -16,6 +16,7 @@ use sluicegate_lab::upstream::Upstream;
 
 use crate::probe::{Outcome, Probe};
 use crate::questions::{MISTAKES, REFUSED_BY_US_ONLY};
+use crate::tagged::TAG_MISTAKES;
 
 /// Debian's Unbound in a namespace of its own, on port 5300, with an upstream beside it.
 pub(crate) struct Peer {
@@ -178,7 +179,11 @@ impl Drop for ConfFile {
 /// What Unbound's own check refuses we refuse, and what it takes we take.
 pub(crate) fn compare_mistakes() -> Result<()> {
     let mut wrong = Vec::new();
-    for lines in MISTAKES.iter().chain(REFUSED_BY_US_ONLY) {
+    for lines in MISTAKES
+        .iter()
+        .chain(TAG_MISTAKES)
+        .chain(REFUSED_BY_US_ONLY)
+    {
         let conf = whole_conf(lines);
         let file = ConfFile::new(&conf)?;
         let output = peers::command("unbound-checkconf")?

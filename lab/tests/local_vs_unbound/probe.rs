@@ -88,7 +88,11 @@ fn local_part(mut message: Message) -> Message {
             message.answer.clear();
         }
         0
-    } else if message.answer.len() > 1 && message.answer[0].rtype == rtype::CNAME {
+    } else if message
+        .answer
+        .first()
+        .is_some_and(|first| first.rtype == rtype::CNAME)
+    {
         1
     } else {
         return message;

@@ -15,7 +15,7 @@ const CHAOS: u16 = 3;
 
 const TYPES: [u16; 11] = [A, AAAA, ANY, NS, SOA, DS, TXT, CNAME, PTR, MX, 65280];
 
-const KINDS: [&str; 15] = [
+pub(crate) const KINDS: [&str; 15] = [
     "deny",
     "refuse",
     "static",
@@ -606,11 +606,14 @@ pub(crate) const MISTAKES: &[&str] = &[
     "  access-control: x.lab allow",
 ];
 
-/// Lines that Unbound takes and we refuse: their data ends too early. Unbound would answer with records that nobody
-/// can read, or with a text that goes on to the end of the line.
+/// Lines that Unbound's check takes and we refuse. Where data ends too early, Unbound would answer with records that
+/// nobody can read, or with a text that goes on to the end of the line; tags with a CNAME beside other data keep it from
+/// starting.
 pub(crate) const REFUSED_BY_US_ONLY: &[&str] = &[
     "  local-data: \"x.lab A\"",
     "  local-data: \"x.lab MX 10\"",
     "  local-data: \"x.lab TXT\"",
     "  local-data: 'x.lab TXT \"open'",
+    "  define-tag: a\n  access-control-tag-data: 127.0.0.0/8 a \"A 192.0.2.1\"\n  access-control-tag-data: 127.0.0.0/8 a \"CNAME x.lab\"",
+    "  define-tag: a\n  access-control-tag-data: 127.0.0.0/8 a \"CNAME x.lab\"\n  access-control-tag-data: 127.0.0.0/8 a \"A 192.0.2.1\"",
 ];

@@ -24,8 +24,6 @@ pub(crate) const DIFFERENT: &[(&str, &str)] = &[
         "response-ip isn't built yet",
     ),
     ("fwd_droptoomany.rpl", QUERIES),
-    ("local_acl_override.rpl", LOCAL),
-    ("local_acl_taglist_action.rpl", LOCAL),
     ("val_refer_unsignadd.rpl", SNOOP),
     ("val_referglue.rpl", SNOOP),
     ("val_nsec3_cnametocnamewctoposwc.rpl", TRUNCATED),
@@ -40,7 +38,6 @@ const SUBNET: &str =
     "Debian's libunbound is built without the module subnetcache, its daemon with it";
 const QUERIES: &str =
     "num-queries-per-thread doesn't make clients' queries be dropped: the engine's own bounds do";
-const LOCAL: &str = "access-control-tag-action and local-zone-override aren't built yet";
 const SNOOP: &str =
     "referrals for queries without RD come from the daemon's cache, which libunbound doesn't show";
 const TRUNCATED: &str = "truncated answers are empty here and without AD; Unbound's hold what fits";

@@ -1,9 +1,11 @@
 use sluicegate_conf::{At, Config, LocalZoneType};
 use sluicegate_dns::{Query, class, rcode, rtype};
 
+use super::rules::Sight;
 use super::store::null_answer;
 use super::tree::{Found, LocalPlace, Tree, Zone};
 use super::zones::{LocalError, Zones};
+use crate::acl::Client;
 use crate::alias::Alias;
 
 /// The local zones of all classes.
@@ -81,33 +83,77 @@ impl LocalZones {
     /// The local answer for a question; `name` is the lower-cased wire form, `place` what [`LocalZones::place`] says of it:
     /// without that, it only takes longer.
     #[inline]
-    pub(crate) fn find(
-        &self,
+    pub(crate) fn find<'a>(
+        &'a self,
         name: &[u8],
         [qtype, qclass]: [u16; 2],
         place: Option<LocalPlace>,
-    ) -> LocalAnswer<'_> {
+        client: Client<'a>,
+    ) -> LocalAnswer<'a> {
         let Some((class, tree)) = self.trees.iter().find(|(class, _)| *class == qclass) else {
             return LocalAnswer::None;
         };
         match tree.find(name, qtype, place.filter(|_| *class == class::IN)) {
-            Some(found) => self.decide(tree, &found, qtype),
+            Some(found) if found.zone.rules.is_some() => {
+                self.decide_for(client, tree, found, [qtype, name.len() as u16])
+            }
+            Some(found) => self.decide(tree, &found, found.zone.kind, qtype),
             None => LocalAnswer::None,
         }
     }
 
-    fn decide<'a>(&'a self, tree: &'a Tree, found: &Found<'a>, qtype: u16) -> LocalAnswer<'a> {
+    /// As [`LocalZones::decide`], where the zone is not the same for all clients.
+    #[cold]
+    #[inline(never)]
+    fn decide_for<'a>(
+        &'a self,
+        client: Client<'a>,
+        tree: &'a Tree,
+        mut found: Found<'a>,
+        [qtype, name_len]: [u16; 2],
+    ) -> LocalAnswer<'a> {
+        loop {
+            let zone = found.zone;
+            let usual = Sight::As(zone.kind, None);
+            let rules = zone.rules.as_ref();
+            match rules.map_or(usual, |rules| rules.sight(zone.kind, client)) {
+                Sight::Hidden => {
+                    let is_top = u16::from(zone.apex_len) == name_len;
+                    let Some(above) = tree.above(zone, is_top) else {
+                        return LocalAnswer::None;
+                    };
+                    found = above;
+                }
+                Sight::As(kind, tag) => {
+                    let profile = client.profile().filter(|_| is_redirect(kind));
+                    let data = profile.and_then(|profile| profile.data(tag?));
+                    return data
+                        .and_then(|data| data.answer(qtype))
+                        .unwrap_or_else(|| self.decide(tree, &found, kind, qtype));
+                }
+            }
+        }
+    }
+
+    /// The answer of a zone, taken as one of this type.
+    fn decide<'a>(
+        &'a self,
+        tree: &'a Tree,
+        found: &Found<'a>,
+        kind: LocalZoneType,
+        qtype: u16,
+    ) -> LocalAnswer<'a> {
         use LocalZoneType as Kind;
         let zone = found.zone;
         // A redirect zone answers for every name below it with the data of its apex.
-        let redirect = matches!(zone.kind, Kind::Redirect | Kind::InformRedirect);
+        let redirect = is_redirect(kind);
         let data = if redirect {
             tree.apex_data(zone)
         } else {
             found.data
         };
         let before_data = matches!(
-            zone.kind,
+            kind,
             Kind::AlwaysRefuse
                 | Kind::AlwaysTransparent
                 | Kind::AlwaysNxdomain
@@ -118,15 +164,20 @@ impl LocalZones {
         );
         if !before_data && let Some(answer) = data.and_then(|data| data.answer(qtype)) {
             return match &zone.alias {
-                Some((ttl_secs, target)) if qtype != rtype::CNAME => LocalAnswer::Alias(Alias {
-                    ttl_secs: *ttl_secs,
-                    target,
-                }),
+                Some((ttl_secs, target))
+                    if redirect && data.is_some_and(|data| data.leads_away(qtype)) =>
+                {
+                    LocalAnswer::Alias(Alias {
+                        ttl_secs: *ttl_secs,
+                        target,
+                        literal: false,
+                    })
+                }
                 _ => LocalAnswer::Records(answer),
             };
         }
         let negative = |code| negative(zone, code);
-        match zone.kind {
+        match kind {
             Kind::Deny | Kind::AlwaysDeny | Kind::InformDeny => LocalAnswer::Drop,
             Kind::Refuse | Kind::AlwaysRefuse => LocalAnswer::Empty(rcode::REFUSED),
             Kind::Redirect | Kind::InformRedirect | Kind::AlwaysNodata => negative(rcode::NOERROR),
@@ -155,6 +206,13 @@ impl LocalZones {
             },
         }
     }
+}
+
+fn is_redirect(kind: LocalZoneType) -> bool {
+    matches!(
+        kind,
+        LocalZoneType::Redirect | LocalZoneType::InformRedirect
+    )
 }
 
 fn negative(zone: &Zone, code: u16) -> LocalAnswer<'_> {

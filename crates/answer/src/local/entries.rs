@@ -163,18 +163,30 @@ impl<'a> Entry<'a> {
         self.head.rrset_count.get() == 0
     }
 
+    /// Whether that answer is a CNAME, which the question does not ask for by its type.
+    pub(super) fn leads_away(self, qtype: u16) -> bool {
+        let found = self.rrset(qtype);
+        found.is_some_and(|rrset| rrset.rtype.get() != qtype)
+    }
+
     /// The stored answer for a type: the first `RRset` of that type, or a CNAME, as they come.
     #[inline]
     pub(super) fn answer(self, qtype: u16) -> Option<&'a [u8]> {
-        let behind_name = self.rest.get(usize::from(self.head.name_len)..)?;
-        let count = usize::from(self.head.rrset_count.get());
-        let (rrsets, _) = <[RrsetRef]>::ref_from_prefix_with_elems(behind_name, count).ok()?;
-        let rrset = rrsets
-            .iter()
-            .find(|rrset| [qtype, rtype::CNAME].contains(&rrset.rtype.get()))?;
+        let rrset = self.rrset(qtype)?;
         let answer = self.rest.get(rrset.answer.get() as usize..)?;
         let (len, stored) = answer.split_first_chunk::<LEN_BYTES>()?;
         stored.get(..u32::from_le_bytes(*len) as usize)
+    }
+
+    /// The first `RRset` of that type, or a CNAME, as they come.
+    #[inline]
+    fn rrset(self, qtype: u16) -> Option<&'a RrsetRef> {
+        let behind_name = self.rest.get(usize::from(self.head.name_len)..)?;
+        let count = usize::from(self.head.rrset_count.get());
+        let (rrsets, _) = <[RrsetRef]>::ref_from_prefix_with_elems(behind_name, count).ok()?;
+        rrsets
+            .iter()
+            .find(|rrset| [qtype, rtype::CNAME].contains(&rrset.rtype.get()))
     }
 }
 

@@ -8,12 +8,15 @@ mod location;
 mod name;
 mod rdata;
 mod record;
+mod rules;
 mod store;
+mod tag_data;
 mod tree;
 mod zones;
 
 pub(crate) use data::{LocalAnswer, LocalZones};
 pub use rdata::RdataError;
 pub use record::RecordError;
+pub(crate) use tag_data::TagData;
 pub(crate) use tree::LocalPlace;
 pub use zones::LocalError;

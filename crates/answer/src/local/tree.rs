@@ -8,6 +8,7 @@ use sluicegate_dns::{rcode, rtype};
 use super::entries::{Entries, Entry, EntryRef, Head};
 use super::glance::Glance;
 use super::name::{ancestry, parent};
+use super::rules::CompiledRules;
 use super::store::{negative_answer, rrset_answer};
 use super::zones::{NameMap, Rrset, Zone as ZonePlan};
 
@@ -42,8 +43,10 @@ pub(super) struct Zone {
     pub(super) apex_len: u8,
     /// Negative answers with the zone's SOA record: without data, and without the name.
     pub(super) negative: Option<[Box<[u8]>; 2]>,
-    /// For redirect zones with a CNAME: TTL and target in wire form.
+    /// The CNAME at the top of zones that redirect, if only some clients: TTL and target in wire form.
     pub(super) alias: Option<(u32, Box<[u8]>)>,
+    /// What makes it another zone for some clients.
+    pub(super) rules: Option<Box<CompiledRules>>,
     apex: EntryRef,
 }
 
@@ -156,6 +159,17 @@ impl Tree {
         self.zones.get((number as usize).checked_sub(1)?)
     }
 
+    /// What answers for a name of this zone where the zone is hidden: the zone above. It has no data there, but for DS
+    /// at the hidden zone's top; `is_top` says whether the name is that.
+    pub(super) fn above(&self, zone: &Zone, is_top: bool) -> Option<Found<'_>> {
+        let apex = self.entries.get(zone.apex)?;
+        let data = self.above.get(&apex.zone()).filter(|_| is_top);
+        Some(Found {
+            zone: self.zone(apex.zone_above())?,
+            data: data.and_then(|&entry| self.entries.get(entry)),
+        })
+    }
+
     /// The data at a zone's top, if there is any.
     pub(super) fn apex_data(&self, zone: &Zone) -> Option<Entry<'_>> {
         let apex = self.entries.get(zone.apex);
@@ -236,7 +250,7 @@ impl Tree {
         let alias = plan
             .nodes
             .get(apex)
-            .filter(|_| redirect)
+            .filter(|_| redirect || plan.rules.is_some())
             .and_then(|rrsets| rrsets.iter().find(|rrset| rrset.rtype == rtype::CNAME))
             .and_then(|rrset| rrset.records.first())
             .map(|(ttl_secs, target)| (*ttl_secs, target.clone().into_boxed_slice()));
@@ -253,6 +267,7 @@ impl Tree {
             apex_len: apex.len() as u8,
             negative,
             alias,
+            rules: plan.rules.as_ref().map(|rules| Box::new(rules.compile())),
             apex: entry,
         });
     }

@@ -7,6 +7,7 @@ use sluicegate_dns::{Name, NameError, class, rtype};
 use super::defaults::default_zones;
 use super::name::{ancestry, labels, parent};
 use super::record::{Record, RecordError};
+use super::rules::Rules;
 
 /// What is wrong with local zones or local data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +28,18 @@ pub enum LocalError {
     /// A DS record belongs to the zone above its name, and there is none.
     #[error("there is no local-zone above this name to hold its DS record")]
     NoZoneAbove,
+    /// A `local-zone-tag` for a zone that isn't there.
+    #[error("there is no local-zone of this name to be tagged; add one")]
+    NoZoneToTag,
+    /// A `local-zone-override` for a zone that isn't there.
+    #[error("there is no local-zone of this name to be overridden; add one")]
+    NoZoneToOverride,
+    /// An `access-control-tag-data` that is no record.
+    #[error("bad tag data: {0}")]
+    TagData(#[source] RecordError),
+    /// A CNAME beside other data of a tag.
+    #[error("a CNAME must be the only data of a tag")]
+    TagAlias,
 }
 
 /// Something for each of many names, in lower-cased wire form.
@@ -46,6 +59,8 @@ pub(super) struct Zone {
     pub(super) nodes: NameMap<Vec<Rrset>>,
     /// The SOA record for negative answers: TTL and data.
     pub(super) negative: Option<(u32, Vec<u8>)>,
+    /// What makes it another zone for some clients.
+    pub(super) rules: Option<Box<Rules>>,
 }
 
 /// The records of one type at one name, in the order in which they are answered.
@@ -64,6 +79,7 @@ impl Zones {
         let mut zones = Self::default();
         let nodefault = zones.enter_zones(config, &mut errors);
         zones.enter_defaults(config, &nodefault);
+        zones.enter_overrides(config, &mut errors);
         let mut records = Vec::new();
         for line in lines_in_order(config) {
             match Record::parse(&line.value) {
@@ -80,6 +96,7 @@ impl Zones {
         // Unbound enters the last line first, which decides who wins where two lines contradict.
         records.reverse();
         zones.enter_implicit(&records);
+        zones.enter_tags(config, &mut errors);
         for record in records {
             if let Err(error) = zones.enter_record(record.value) {
                 errors.push(At {
@@ -126,8 +143,51 @@ impl Zones {
             kind,
             nodes: NameMap::default(),
             negative: None,
+            rules: None,
         };
         self.zones.entry(class).or_default().insert(apex, zone);
+    }
+
+    fn enter_overrides(&mut self, config: &Config, errors: &mut Vec<At<LocalError>>) {
+        for At { value: rule, at } in &config.tags.overrides {
+            match self.rules(&rule.zone) {
+                Ok(Some(rules)) => rules.overrides.push((rule.prefix, rule.kind)),
+                Ok(None) => errors.push(At {
+                    value: LocalError::NoZoneToOverride,
+                    at: *at,
+                }),
+                Err(error) => errors.push(At {
+                    value: LocalError::ZoneName(error),
+                    at: *at,
+                }),
+            }
+        }
+    }
+
+    /// Of two lines for one zone the first holds.
+    fn enter_tags(&mut self, config: &Config, errors: &mut Vec<At<LocalError>>) {
+        for At { value, at } in &config.tags.zones {
+            let (name, tags) = value;
+            match self.rules(name) {
+                Ok(Some(rules)) => _ = rules.tags.get_or_insert_with(|| tags.clone()),
+                Ok(None) => errors.push(At {
+                    value: LocalError::NoZoneToTag,
+                    at: *at,
+                }),
+                Err(error) => errors.push(At {
+                    value: LocalError::ZoneName(error),
+                    at: *at,
+                }),
+            }
+        }
+    }
+
+    /// The rules of the zone of this name, of class IN.
+    fn rules(&mut self, name: &str) -> Result<Option<&mut Rules>, NameError> {
+        let name = Name::from_text(name)?;
+        let zones = self.zones.get_mut(&class::IN);
+        let zone = zones.and_then(|zones| zones.get_mut(name.as_bytes()));
+        Ok(zone.map(|zone| &mut **zone.rules.get_or_insert_default()))
     }
 
     fn enter_defaults(&mut self, config: &Config, nodefault: &HashSet<Vec<u8>>) {

@@ -10,6 +10,7 @@ mod resolver;
 mod secure;
 mod settings;
 mod status;
+mod tags;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,5 @@
 use super::places::Places;
-use super::{Resolver, access};
+use super::{Resolver, access, tags};
 use crate::config::{ExpiredConfig, RateLimitConfig, XdpEnable, XdpMode, XdpRouteCheck};
 use crate::table::{Clause, Status};
 use crate::tree::OptionNode;
@@ -29,6 +29,7 @@ pub(super) fn settings(resolver: &mut Resolver<'_>, places: &Places) -> Config {
             debug_assert!(known, "no code honours {}", option.keyword.name);
         }
     }
+    tags::use_tags_defined_anywhere(resolver, &mut config);
     config
 }
 
@@ -42,7 +43,12 @@ fn server(
     let text = resolver.text(option, 0);
     match option.keyword.canonical {
         // These are taken up in a place of their own.
-        "interface" | "interface-automatic" | "interface-automatic-ports" | "directory" => {}
+        "interface"
+        | "interface-automatic"
+        | "interface-automatic-ports"
+        | "directory"
+        | "access-control-tag-action"
+        | "access-control-tag-data" => {}
         "port" => set_number(text, 1..=65_535, &mut config.port),
         "do-ip4" => set_bool(text, &mut config.do_ip4),
         "do-ip6" => set_bool(text, &mut config.do_ip6),
@@ -54,6 +60,10 @@ fn server(
             value: text.to_owned(),
             at: option.first(),
         }),
+        "define-tag" => tags::define(resolver, option, config),
+        "local-zone-tag" | "local-zone-override" | "access-control-tag" => {
+            tags::use_tags(resolver, option, config);
+        }
         "local-data-ptr" => access::local_data_ptr(resolver, option, config),
         "unblock-lan-zones" => set_bool(text, &mut config.unblock_lan_zones),
         "num-threads" => config.num_threads = number(text).and_then(|n| u16::try_from(n).ok()),

@@ -591,3 +591,43 @@ fn what_the_cache_does_is_kept_from_libunbound() {
         assert!(config.engine.text.contains(shared), "{shared}");
     }
 }
+
+#[test]
+fn tags_are_numbered_as_they_are_defined() {
+    let text = "server: define-tag: \"a b\" define-tag: \"b c\" local-zone: x. static local-zone-tag: x. \"c a\"
+                access-control-tag-action: 10.0.0.0/8 d refuse
+                access-control-tag: 10.1.2.3/8 b define-tag: d";
+    let tags = config(text).tags;
+    assert_eq!(tags.names, ["a", "b", "c", "d"]);
+    assert_eq!(
+        tags.zones[0].value,
+        ("x.".to_owned(), [0, 2].into_iter().collect())
+    );
+    let prefix = "10.0.0.0/8".parse().unwrap();
+    let rules: Vec<_> = tags.clients.into_iter().map(|rule| rule.value).collect();
+    assert_eq!(
+        rules,
+        [
+            ClientRule {
+                prefix,
+                says: ClientTrait::Tags([1].into_iter().collect())
+            },
+            ClientRule {
+                prefix,
+                says: ClientTrait::Action(3, LocalZoneType::Refuse)
+            },
+        ]
+    );
+}
+
+#[test]
+fn a_tag_that_is_not_defined_is_named_with_a_remedy() {
+    let loaded = read("server: define-tag: lan\n access-control-tag: 10.0.0.0/8 \"lan lam\"");
+    let error = &loaded.diagnostics[0];
+    assert_eq!(error.message, "the tag `lam` is not defined");
+    assert_eq!(error.help.as_deref(), Some("did you mean `lan`?"));
+    assert_eq!(loaded.sources.place(error.span), "/etc/x/x.conf:2:34");
+    let loaded = read("server: access-control-tag-data: 10.0.0.0/8 walled \"A 192.0.2.1\"");
+    let help = loaded.diagnostics[0].help.as_deref();
+    assert_eq!(help, Some("write `define-tag: \"walled\"` above this line"));
+}

@@ -143,19 +143,13 @@ pub(super) const ROWS: &[Keyword] = &[
     .since(18, 0),
     // Who may ask.
     honoured("access-control", &[Netblock, OneOf(ACTIONS)], ""),
-    later("access-control-tag", &[Netblock, Text], ("", ""), LOCAL),
-    later(
+    honoured("access-control-tag", &[Netblock, Text], ""),
+    honoured(
         "access-control-tag-action",
         &[Netblock, Text, OneOf(ZONE_TYPES)],
-        ("", ""),
-        LOCAL,
+        "",
     ),
-    later(
-        "access-control-tag-data",
-        &[Netblock, Text, Text],
-        ("", ""),
-        LOCAL,
-    ),
+    honoured("access-control-tag-data", &[Netblock, Text, Text], ""),
     later("access-control-view", &[Netblock, Text], ("", ""), VIEWS),
     later(
         "interface-action",
@@ -216,14 +210,13 @@ pub(super) const ROWS: &[Keyword] = &[
     honoured("local-data", &[Record], "").within(&[Server, View]),
     honoured("local-data-ptr", &[Reverse], "").within(&[Server, View]),
     honoured("unblock-lan-zones", &[Bool], "no"),
-    later("local-zone-tag", &[Name, Text], ("", ""), LOCAL),
-    later(
+    honoured("local-zone-tag", &[Name, Text], ""),
+    honoured(
         "local-zone-override",
         &[Name, Netblock, OneOf(ZONE_TYPES)],
-        ("", ""),
-        LOCAL,
+        "",
     ),
-    later("define-tag", &[Text], ("", ""), LOCAL),
+    honoured("define-tag", &[Text], ""),
     later(
         "response-ip",
         &[Netblock, OneOf(RESPONSE_ACTIONS)],

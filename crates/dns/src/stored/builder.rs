@@ -72,6 +72,17 @@ impl StoredBuilder {
         Ok(self.writer.push(owner, &record, ttl_secs, rdata)?)
     }
 
+    /// Adds a record of the message `msg`.
+    pub(super) fn push_record(
+        &mut self,
+        record: &Record<'_>,
+        ttl_secs: u32,
+        msg: &[u8],
+    ) -> Result<(), CompileError> {
+        let owner = Some(record.owner.as_bytes());
+        Ok(self.writer.push(owner, record, ttl_secs, msg)?)
+    }
+
     /// Appends the stored form to `out`.
     pub fn finish(self, out: &mut Vec<u8>) {
         self.writer

@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
         Ok(name)
     }
 
-    fn record(&mut self, section: Section) -> Result<Record<'a>, Malformed> {
+    pub(super) fn record(&mut self, section: Section) -> Result<Record<'a>, Malformed> {
         let owner = self.name()?;
         let (rtype, class) = (self.word()?, self.word()?);
         let ttl_secs = self.array().map(u32::from_be_bytes)?;

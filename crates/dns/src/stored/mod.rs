@@ -10,6 +10,7 @@
 //! at offset 12 of every message, and against each other. `additional at` and the TTL offsets count from the
 //! start of the body.
 
+mod amend;
 mod builder;
 mod compile;
 mod expired;

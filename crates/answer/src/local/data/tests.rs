@@ -1,9 +1,16 @@
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use sluicegate_conf::{At, Config, LocalZone, LocalZoneType, Span};
 use sluicegate_dns::{Name, Query, Stored, class, rcode, rtype};
 
 use super::super::defaults::default_zones;
 use super::super::record::Record;
-use super::{LocalAnswer, LocalZones};
+use super::{Client, LocalAnswer, LocalZones};
+
+const ANYBODY: Client<'_> = Client {
+    address: &SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53),
+    known: None,
+};
 
 fn at<T>(value: T) -> At<T> {
     At {
@@ -36,7 +43,7 @@ fn found<'z>(zones: &'z LocalZones, name: &Name, qtype: u16) -> LocalAnswer<'z> 
     msg.extend([qtype, class::IN].map(u16::to_be_bytes).as_flattened());
     let place = zones.place(&Query::parse(&msg).unwrap());
     let [placed, walked] =
-        [place, None].map(|place| zones.find(name.as_bytes(), [qtype, class::IN], place));
+        [place, None].map(|place| zones.find(name.as_bytes(), [qtype, class::IN], place, ANYBODY));
     assert_eq!(format!("{placed:?}"), format!("{walked:?}"), "{name}");
     placed
 }

@@ -5,11 +5,11 @@ use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use sluicegate_inprocess::{
-    BUFFER_BYTES, Fixture, MAX_BATCH, Operation, Prepared, access_list, frame, known, local,
-    renumber,
+    BUFFER_BYTES, Fixture, MAX_BATCH, Now, Operation, Prepared, RateLimit, RateLimitConfig,
+    access_list, frame, known, local, renumber,
 };
 
 use crate::data::{Random, Zipf};
@@ -46,7 +46,7 @@ pub(crate) fn measure(effort: Effort) -> Result<BTreeMap<String, f64>> {
         let mut step = operation.prepare(QUERIES)?;
         put(format!("ns {}", operation.name()), each(&mut *step) - copy);
     }
-    for (name, cost) in access_lists() {
+    for (name, cost) in access_lists().into_iter().chain(rate_limits()?) {
         put(name, cost);
     }
     let largest = if effort == Effort::Smoke {
@@ -134,6 +134,45 @@ fn access_lists() -> Vec<(String, f64)> {
         look(100_000, (1 << 24) / 100_000, "100k"),
         look(100_000, 2, "100k side by side"),
     ]
+}
+
+/// Nanoseconds to count a query of one of so many clients, each of which has its place, at the limit that counts most: one
+/// that nobody exceeds. The last row is what a flood of forged addresses costs in a table of ordinary size: nearly each of
+/// them is new, and takes another's place.
+fn rate_limits() -> Result<Vec<(String, f64)>> {
+    let mut random = Random::new(9);
+    let mut count = |clients: u32, size_bytes: u64| {
+        let limit = RateLimit::new(RateLimitConfig {
+            queries_per_sec: u32::MAX,
+            size_bytes,
+            factor: 0,
+            backoff: false,
+        });
+        let limit = limit.context("a limit")?;
+        let draws: Vec<IpAddr> = (0..DRAWS)
+            .map(|_| IpAddr::V4((10 << 24 | random.below(clients)).into()))
+            .collect();
+        let mut admitted = 0;
+        let cost = least(|| {
+            for client in &draws {
+                admitted += usize::from(limit.admits(black_box(*client), Now { secs: 1000 }));
+            }
+            f64::from(DRAWS as u32)
+        });
+        ensure!(admitted == DRAWS * ROUNDS, "only {admitted} admitted");
+        Ok(cost)
+    };
+    Ok(vec![
+        ("ns ratelimit 1k clients".to_owned(), count(1_000, 4 << 20)?),
+        (
+            "ns ratelimit 1m clients".to_owned(),
+            count(1_000_000, 64 << 20)?,
+        ),
+        (
+            "ns ratelimit 1m clients in 4m".to_owned(),
+            count(1_000_000, 4 << 20)?,
+        ),
+    ])
 }
 
 /// Nanoseconds of a whole hit, the names as drawn, so many in a batch; the cost of making the queries taken off. The first

@@ -17,4 +17,5 @@ pub use fixture::{Fixture, MAX_BATCH, known, local};
 pub use frame::{BUFFER_BYTES, frame, renumber};
 pub use gate::{Tally, compare, count, count_all, file};
 pub use operation::{Operation, access_list};
-pub use sluicegate_answer::Prepared;
+pub use sluicegate_answer::{Now, Prepared, RateLimit};
+pub use sluicegate_conf::RateLimitConfig;

@@ -37,7 +37,7 @@ mod pipeline;
 mod policy;
 #[cfg(not(loom))]
 mod prefetch;
-#[cfg(not(loom))]
+#[cfg_attr(loom, expect(dead_code, reason = "the loom tests need one part of it"))]
 mod ratelimit;
 #[cfg(not(loom))]
 mod refresh;

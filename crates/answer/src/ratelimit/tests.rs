@@ -1,10 +1,14 @@
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 
 use proptest::prelude::*;
 
+use sluicegate_conf::RateLimitConfig;
+
+use super::set::MAX_LIMIT;
 use super::*;
+use crate::Now;
 
 fn limit(queries_per_sec: u32, factor: u32, backoff: bool, size_bytes: u64) -> RateLimit {
     let config = RateLimitConfig {

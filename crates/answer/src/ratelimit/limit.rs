@@ -4,15 +4,10 @@ use std::sync::Arc;
 
 use sluicegate_conf::{AccessAction, RateLimitConfig};
 
+use super::clients::Clients;
+use super::notices::{Exceeded, Notices};
+use super::set::{Count, MAX_LIMIT};
 use crate::{Context, Now, Prepared, Request};
-
-mod clients;
-mod notices;
-
-pub use notices::Exceeded;
-
-use clients::{Clients, Count, MAX_LIMIT};
-use notices::Notices;
 
 /// How often a client may ask: `ip-ratelimit` and the options beside it.
 ///
@@ -42,7 +37,8 @@ struct Memory {
 
 impl RateLimit {
     /// `None`: there is no limit. One of more than four million is one of four million.
-    pub(crate) fn new(config: RateLimitConfig) -> Option<Self> {
+    #[must_use]
+    pub fn new(config: RateLimitConfig) -> Option<Self> {
         let RateLimitConfig {
             queries_per_sec,
             size_bytes,
@@ -79,7 +75,7 @@ impl RateLimit {
     }
 
     /// Counts a query of this client; whether it may be answered.
-    pub(crate) fn admits(&self, client: IpAddr, now: Now) -> bool {
+    pub fn admits(&self, client: IpAddr, now: Now) -> bool {
         let client = client.to_canonical();
         let Memory { clients, notices } = &*self.memory;
         match clients.count(client, now.secs, self.queries_per_sec) {
@@ -149,6 +145,3 @@ fn draw(seed: u64) -> u64 {
 thread_local! {
     static DRAWN: Cell<u64> = const { Cell::new(0) };
 }
-
-#[cfg(test)]
-mod tests;

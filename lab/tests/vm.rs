@@ -81,7 +81,7 @@ fn fast_path() -> Result<()> {
 }
 
 /// Tests of `xdp_path` that are not played on a card, by a part of their names, and why.
-const VETH_ALONE: [(&str, &str); 10] = [
+const VETH_ALONE: [(&str, &str); 9] = [
     (
         "nobody asks",
         "a wake-up of an emulated processor says nothing of a real one",
@@ -93,10 +93,6 @@ const VETH_ALONE: [(&str, &str); 10] = [
     (
         "more queues",
         "the number is set in another way; `nics` has doctor do it",
-    ),
-    (
-        "another MAC address",
-        "the machine knows its cards by their MAC addresses, and a card keeps the one that it was given",
     ),
     (
         "frames larger",

@@ -68,15 +68,16 @@ pub fn take_nic<'n>(netns: &'n Netns, name: &str) -> Result<VethEnd<'n>> {
 pub fn take_nic_as<'n>(netns: &'n Netns, name: &str, there: &str) -> Result<VethEnd<'n>> {
     ensure!(has_nic(name), "the virtual machine has no NIC {name}");
     let end = Instant::now() + lenient(RETURN_LIMIT);
-    let here = loop {
-        if let Some(here) = find_nic(name)? {
-            break here;
+    let (here, mac) = loop {
+        if let Some(found) = find_nic(name)? {
+            break found;
         }
         ensure!(Instant::now() < end, "{name} is not back");
         thread::sleep(Duration::from_millis(20));
     };
     let moved = Command::new("ip")
-        .args(["link", "set", &here, "mtu", "1500", "name", there, "netns"])
+        .args(["link", "set", &here, "mtu", "1500", "address", &mac])
+        .args(["name", there, "netns"])
         .arg(netns.path())
         .output()
         .context("ip link set")?;
@@ -89,25 +90,39 @@ pub fn take_nic_as<'n>(netns: &'n Netns, name: &str, there: &str) -> Result<Veth
     VethEnd::adopt(netns, there)
 }
 
-/// What a NIC is called outside of the namespaces: one that was renamed in one comes back so.
-fn find_nic(name: &str) -> Result<Option<String>> {
+/// What a NIC is called outside of the namespaces, and its own MAC address: one that was renamed in one, or given another
+/// address, comes back so.
+fn find_nic(name: &str) -> Result<Option<(String, String)>> {
+    let nics = std::fs::read_to_string(NICS).context(NICS)?;
+    let mut all = nics.lines().filter_map(|line| line.split_once(' '));
+    let (mac, _) = all
+        .find(|(_, nic)| *nic == name)
+        .with_context(|| format!("{NICS} has no {name}"))?;
     let devices = Path::new("/sys/class/net");
     if devices.join(name).exists() {
-        return Ok(Some(name.to_owned()));
+        return Ok(Some((name.to_owned(), mac.to_owned())));
     }
-    let nics = std::fs::read_to_string(NICS).context(NICS)?;
-    let all = nics.lines().filter_map(|line| line.split_once(' '));
-    let Some((mac, _)) = all.into_iter().find(|(_, nic)| *nic == name) else {
-        return Ok(None);
-    };
     for device in std::fs::read_dir(devices)? {
         let device = device?;
+        let Ok(here) = device.file_name().into_string() else {
+            continue;
+        };
         let address = std::fs::read_to_string(device.path().join("address")).unwrap_or_default();
-        if address.trim() == mac {
-            return Ok(device.file_name().into_string().ok());
+        if address.trim() == mac || permanent_mac(&here)? == mac {
+            return Ok(Some((here, mac.to_owned())));
         }
     }
     Ok(None)
+}
+
+/// The MAC address that a card was made with.
+fn permanent_mac(interface: &str) -> Result<String> {
+    let told = Command::new("ethtool")
+        .args(["-P", interface])
+        .output()
+        .context("ethtool -P")?;
+    let told = String::from_utf8_lossy(&told.stdout);
+    Ok(told.trim().rsplit(' ').next().unwrap_or("").to_owned())
 }
 
 /// The name of the wire.

@@ -179,6 +179,11 @@ impl Ready {
                 .as_ref()
                 .err()
                 .map(|error| format!("{error:#}")),
+            server: self
+                .outcome
+                .as_ref()
+                .ok()
+                .and_then(|(_, running)| running.told().map(str::to_owned)),
             rounds: Vec::new(),
         }
     }

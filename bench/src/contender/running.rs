@@ -1,3 +1,6 @@
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -12,6 +15,8 @@ use crate::site::Folder;
 /// A server that runs. It ends when this value is dropped.
 pub(crate) struct Running {
     process: Option<Process>,
+    /// Its command and its configuration.
+    told: Option<String>,
     _attached: Option<AttachedLink>,
     _folder: Option<Folder>,
 }
@@ -23,6 +28,7 @@ impl Running {
     pub(super) fn attached(link: AttachedLink) -> Self {
         Self {
             process: None,
+            told: None,
             _attached: Some(link),
             _folder: None,
         }
@@ -42,6 +48,7 @@ impl Running {
         let process = setup.site.server.spawn(&command)?;
         Ok(Self {
             process: Some(process),
+            told: told(setup, &command)?,
             _attached: None,
             _folder: None,
         })
@@ -61,8 +68,41 @@ impl Running {
         }
     }
 
+    /// The command and the configuration, if the server has one; its folder is told as `DIR`.
+    pub(crate) fn told(&self) -> Option<&str> {
+        self.told.as_deref()
+    }
+
     /// The number of the server's process; none if the kernel itself answers.
     pub(crate) fn pid(&self) -> Option<i32> {
         self.process.as_ref().map(Process::pid)
     }
+}
+
+/// Longer configurations hold the names themselves.
+const MAX_CONF_BYTES: u64 = 8192;
+
+fn told(setup: &Setup<'_>, command: &Command) -> Result<Option<String>> {
+    let arguments = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = arguments.map(|word| shown(setup, word)).collect();
+    let mut text = format!("# {}\n", words.join(" "));
+    for entry in fs::read_dir(setup.dir)? {
+        let entry = entry?;
+        let path = entry.path();
+        let is_conf = path.extension().is_some_and(|name| name == "conf");
+        if is_conf && entry.metadata()?.len() <= MAX_CONF_BYTES {
+            text += &fs::read_to_string(path)?;
+        }
+    }
+    let text = text.replace(&setup.dir.display().to_string(), "DIR");
+    let temporary = env::temp_dir().display().to_string();
+    Ok(Some(text.replace(&temporary, "TMP")))
+}
+
+/// An argument; of a path elsewhere than in the server's own folder only the last part, which is the same everywhere.
+fn shown(setup: &Setup<'_>, word: &OsStr) -> String {
+    let path = Path::new(word);
+    let elsewhere = path.is_absolute() && !path.starts_with(setup.dir);
+    let name = path.file_name().filter(|_| elsewhere);
+    name.unwrap_or(word).to_string_lossy().into_owned()
 }

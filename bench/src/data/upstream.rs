@@ -1,3 +1,4 @@
+use std::iter;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,7 @@ pub(crate) struct Upstream {
 /// How often the thread looks whether it shall end.
 const LOOK: Duration = Duration::from_millis(200);
 const MAX_QUERY_BYTES: usize = 512;
+const RRSIG: u16 = 46;
 
 impl Upstream {
     /// Starts it in the namespace, on the generator's processor.
@@ -76,21 +78,46 @@ fn answer(query: &[u8]) -> Option<Vec<u8>> {
     let found = name.filter(|name| name.qtype() == qtype);
     let rcode = if name.is_none() { 3 } else { 0 };
     let edns = query.get(11).is_some_and(|count| *count > 0);
+    // After the question the OPT record: a name, type, size, extended RCODE and version, and then DO.
+    let dnssec_ok = edns
+        && query
+            .get(end + 5 + 7)
+            .is_some_and(|flags| flags & 0x80 != 0);
+    let records: Vec<(u16, Vec<u8>)> = found
+        .map(|name| {
+            let signature = name.signature().filter(|_| dnssec_ok);
+            let signature = signature.map(|rdata| (RRSIG, rdata));
+            iter::once((name.qtype(), name.rdata())).chain(signature)
+        })
+        .into_iter()
+        .flatten()
+        .collect();
     let mut answer = query.get(..2)?.to_vec();
     answer.extend([0x84 | (query[2] & 1), 0x80 | rcode, 0, 1]);
-    answer.extend([0, u8::from(found.is_some()), 0, 0, 0, u8::from(edns)]);
+    answer.extend([0, records.len() as u8, 0, 0, 0, u8::from(edns)]);
     answer.extend_from_slice(question);
-    if let Some(name) = found {
-        let rdata = name.rdata();
+    for (rtype, rdata) in records {
         answer.extend([0xc0, 12]);
-        answer.extend(name.qtype().to_be_bytes());
+        answer.extend(rtype.to_be_bytes());
         answer.extend([0, 1]);
-        answer.extend(name.ttl_secs().to_be_bytes());
+        answer.extend(name.map_or(0, Name::ttl_secs).to_be_bytes());
         answer.extend((rdata.len() as u16).to_be_bytes());
         answer.extend(rdata);
     }
     if edns {
-        answer.extend([0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0]);
+        answer.extend([
+            0,
+            0,
+            41,
+            0x04,
+            0xd0,
+            0,
+            0,
+            u8::from(dnssec_ok) << 7,
+            0,
+            0,
+            0,
+        ]);
     }
     Some(answer)
 }
@@ -110,5 +137,20 @@ mod tests {
                 .unwrap();
         assert_eq!(none.rcode(), 3);
         assert!(answer(b"short").is_none());
+    }
+
+    #[test]
+    fn signatures_are_for_those_who_ask_with_do() {
+        let types = |dnssec_ok| {
+            let query = query("d0000258.bench.lab", 1).edns(1232, dnssec_ok).build();
+            let message = Message::parse(&answer(&query).unwrap()).unwrap();
+            message
+                .answer
+                .iter()
+                .map(|record| record.rtype)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(types(false), [1]);
+        assert_eq!(types(true), [1, RRSIG]);
     }
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Name, ORIGIN};
+use super::names::signature_text;
+use super::{Kind, Name, ORIGIN};
 
 /// Writes the names as a zone, for servers that know nothing but zones.
 pub(crate) fn zone_file(path: &Path, names: impl Iterator<Item = Name>) -> Result<()> {
@@ -17,8 +18,15 @@ pub(crate) fn zone_file(path: &Path, names: impl Iterator<Item = Name>) -> Resul
         out,
         "{ORIGIN}. 3600 IN NS ns.{ORIGIN}.\nns.{ORIGIN}. 3600 IN A 192.0.2.53"
     )?;
+    let mut names = names.peekable();
+    // A server takes a zone for signed if its SOA record is.
+    if names.peek().is_some_and(|name| name.kind == Kind::Sealed) {
+        writeln!(out, "{ORIGIN}. {}", signature_text("SOA", 2, 3600))?;
+    }
     for name in names {
-        writeln!(out, "{name}. {}", name.record())?;
+        for record in name.records() {
+            writeln!(out, "{name}. {record}")?;
+        }
     }
     out.flush()?;
     Ok(())

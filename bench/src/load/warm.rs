@@ -18,15 +18,23 @@ const TRIES: usize = 20;
 
 /// Asks for every name once, so that a cache knows them all.
 pub(crate) fn warm(case: &Case, site: &Site) -> Result<()> {
-    let names = case.queries.all();
-    let dnssec = case.queries.dnssec_percent > 0;
+    // With and without DO: some remember the two apart.
+    let ways: &[bool] = if case.queries.dnssec_percent > 0 {
+        &[true, false]
+    } else {
+        &[false]
+    };
+    let queries = case
+        .queries
+        .all()
+        .flat_map(|name| ways.iter().map(move |dnssec_ok| query(name, *dnssec_ok)));
     site.client.enter(|| {
         pin_thread(&[CLIENT_CORE])?;
         let socket = UdpSocket::bind(if case.v6 { "[::]:0" } else { "0.0.0.0:0" })?;
         socket.connect(Site::service(case.v6))?;
         let mut batch = Vec::with_capacity(WINDOW);
-        for name in names {
-            batch.push(query(name, dnssec));
+        for query in queries {
+            batch.push(query);
             if batch.len() == WINDOW {
                 ask_all(&socket, &mut batch)?;
             }

@@ -46,6 +46,9 @@ pub(crate) struct Row {
     pub(crate) contender: String,
     /// Why it was not measured.
     pub(crate) missing: Option<String>,
+    /// The server's command, and its configuration.
+    #[serde(default)]
+    pub(crate) server: Option<String>,
     pub(crate) rounds: Vec<Round>,
 }
 

@@ -24,7 +24,8 @@ then the servers are measured in turn, round by round. Shown is the median of th
 - `XDP_TX reflector` sends each query back in the driver and `xsk echo` in the simplest program on AF_XDP: the testbed's
   limits, not servers.
 - Misses are resolved in a small Internet of Knot DNS servers on the generator's processor: a signed root, a signed top
-  level, and below it a zone of 75,000 names. dnsperf asks for 20,000 of them, each once and at most 100 at a time. CPU and
+  level, and below it 16 zones of 75,000 names together. dnsperf asks for 20,000 of them, each once and at most 100 at a
+  time, one zone after the other. With two threads server, generator and that Internet share both processors. CPU and
   memory are of the server's processes, Sluicegate's engine included. Of memory that processes share (libraries,
   Sluicegate's own program in its two processes) each one's part is counted (PSS).
 
@@ -41,6 +42,7 @@ they say little of what a network card would give.
         let _ = writeln!(text, "![{title}](performance/{file})\n");
     }
     text += &commands(results);
+    text += &servers(results);
     text
 }
 
@@ -59,6 +61,28 @@ pub(super) fn in_process(results: &Results) -> String {
         let _ = writeln!(text, "| {name} | {} |", number(*value, digits));
     }
     text.push('\n');
+    text
+}
+
+/// How the servers were started, in the first of the cases that each was in.
+fn servers(results: &Results) -> String {
+    let mut text = "### Servers\n\nEach in the first case that it takes part in; `DIR` is a folder of its own.\n\n".to_owned();
+    let mut seen = Vec::new();
+    for case in &results.cases {
+        for row in &case.rows {
+            let told = row.server.as_deref();
+            if let Some(told) = told.filter(|_| !seen.contains(&&row.contender)) {
+                seen.push(&row.contender);
+                let _ = writeln!(
+                    text,
+                    "{}, in {}:\n\n```\n{}\n```\n",
+                    row.contender,
+                    case.name,
+                    told.trim_end()
+                );
+            }
+        }
+    }
     text
 }
 

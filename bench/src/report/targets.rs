@@ -80,6 +80,7 @@ fn targets(results: &Results) -> Vec<Target> {
         kernel_path,
         latency,
         in_process,
+        structures,
         mixes,
         idle,
         misses,
@@ -238,6 +239,29 @@ fn in_process(results: &Results) -> Vec<Target> {
             "bytes per cached A answer",
             value("bytes per answer"),
             Bound::AtMost(160.0),
+        ),
+    ]
+}
+
+/// What must not cost more when there is more of it.
+fn structures(results: &Results) -> Vec<Target> {
+    let value = |name: &str| results.in_process.get(name).copied();
+    let over = |a: &str, b: &str| Some(value(a)? / value(b)?);
+    vec![
+        target(
+            "dataplane",
+            "ns to look up one of 100,000 prefixes",
+            value("ns acl 100k side by side"),
+            Bound::AtMost(45.0),
+        ),
+        target(
+            "dataplane",
+            "cost of a local name of 1 M over that of 1 k, in batches of 32",
+            over(
+                "ns local 1m uniform, in batches",
+                "ns local 1k uniform, in batches",
+            ),
+            Bound::AtMost(1.5),
         ),
     ]
 }

@@ -5,8 +5,8 @@ use super::Reason;
 /// When an interface that could not be started is tried again.
 ///
 /// News of the interface (it came up, its MTU or addresses changed, a foreign program went away) allows
-/// another try soon. Without news the tries grow rarer, and with news they do so up to [`LONGEST_QUIET`]:
-/// attaching a program resets some NICs, which is news in itself.
+/// another try soon. Without news the tries grow rarer, and with news they do so up to [`LONGEST_QUIET`]. Attaching a
+/// program resets some NICs: after a try that did, what a reset changes is no news (`Waiting::is_news`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retry {
     tried: Instant,

@@ -1,7 +1,7 @@
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -144,22 +144,28 @@ impl Broker {
         (!self.told.load(Relaxed)).then(|| self.sockets.socket.as_fd())
     }
 
-    /// Whether the process has ended since it was last asked this.
-    pub(crate) fn has_just_ended(&self) -> bool {
-        let Some(end) = self.end() else {
-            return false;
-        };
+    /// How the process has ended, if it has since it was last asked this.
+    pub(crate) fn has_just_ended(&self) -> Option<String> {
         // Hanging up is told whether asked for or not.
-        let mut fds = [PollFd::new(end, PollFlags::empty())];
+        let mut fds = [PollFd::new(self.end()?, PollFlags::empty())];
         if !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1)) {
-            return false;
+            return None;
         }
         self.sockets.gone.store(true, Relaxed);
         self.programs.gone.store(true, Relaxed);
         self.told.store(true, Relaxed);
-        // No zombie is left.
-        let _ = self.lock().try_wait();
-        true
+        let status = self.wait();
+        Some(status.map_or_else(|| "it is still ending".to_owned(), |how| how.to_string()))
+    }
+
+    /// How it has ended, so that no zombie is left; `None` if it takes more than [`END_LIMIT`], and its sockets are closed.
+    fn wait(&self) -> Option<ExitStatus> {
+        let mut child = self.lock();
+        let exit = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+        if let Ok(exit) = exit {
+            let _ = wait_for(exit.as_fd(), PollFlags::POLLIN, END_LIMIT);
+        }
+        child.try_wait().ok().flatten()
     }
 
     fn lock(&self) -> MutexGuard<'_, Child> {
@@ -285,15 +291,8 @@ impl Drop for Broker {
             let _ = rustix::net::shutdown(&line.socket, Shutdown::Both);
         }
         // Its number may be another's by now, once it was waited for.
-        if self.told.load(Relaxed) {
-            return;
-        }
-        let pid = Pid::from_child(&self.lock());
-        let Ok(exit) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
-            return;
-        };
-        if wait_for(exit.as_fd(), PollFlags::POLLIN, END_LIMIT).is_ok() {
-            let _ = self.lock().try_wait();
+        if !self.told.load(Relaxed) {
+            let _ = self.wait();
         }
     }
 }
@@ -319,6 +318,7 @@ mod tests {
     use std::thread;
 
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage};
+    use rustix::process::{WaitId, WaitIdOptions};
 
     use super::*;
 
@@ -378,6 +378,22 @@ mod tests {
             let (_, names) = slow.join().unwrap().unwrap();
             assert_eq!(names, ["xsks"]);
         });
+    }
+
+    #[test]
+    fn how_the_process_ended_is_told_once() {
+        let (mut broker, sockets, programs) = broker(LONG, LONG);
+        let child = Command::new("false").spawn().unwrap();
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        let id = WaitId::Pid(Pid::from_child(&child));
+        *broker.child.get_mut().unwrap() = child;
+        *broker.told.get_mut() = false;
+        assert_eq!(broker.has_just_ended(), None);
+        rustix::process::waitid(id, ended).unwrap();
+        drop((sockets, programs));
+        assert_eq!(broker.has_just_ended().unwrap(), "exit status: 1");
+        assert_eq!(broker.has_just_ended(), None);
+        assert_eq!(refusal(&broker), BrokerError::Gone);
     }
 
     #[test]

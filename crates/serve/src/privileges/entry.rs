@@ -18,6 +18,7 @@ use sluicegate_xsk::nic::{Nic, NicError};
 use sluicegate_xsk::{BindError as XdpBindError, UnboundSocket};
 
 use super::broker::MAX_FILES;
+use super::exit::exit_after;
 use super::opener::Given;
 use super::pace::{AttachPace, Pace};
 use super::program::{NotAttached, ProgramError, into_files, load_and_attach};
@@ -104,7 +105,7 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<(), EntryError> 
     let mut other = attendant(Subject::Programs);
     thread::Builder::new()
         .name("sluicegate-xdp".to_owned())
-        .spawn(move || other.serve_and_exit(&programs))?;
+        .spawn(move || exit_after(|| other.serve(&programs)))?;
     attendant(Subject::Sockets).serve(&sockets)
 }
 
@@ -118,15 +119,6 @@ fn take_stdio() -> rustix::io::Result<[OwnedFd; 2]> {
         rustix::stdio::dup2_stdout(&null)?;
     }
     Ok([sockets, programs])
-}
-
-/// Ends the process when it goes, however that comes about.
-struct Exit(u8);
-
-impl Drop for Exit {
-    fn drop(&mut self) {
-        std::process::exit(self.0.into());
-    }
 }
 
 /// One of the two threads: attaching a program may take seconds, and sockets don't wait for that.
@@ -147,18 +139,6 @@ struct Opened {
 }
 
 impl Attendant {
-    /// As [`serve`](Self::serve); what ends this thread, a panic too, ends the process: with one thread alone it would
-    /// open sockets and no programs, and nobody would be told.
-    fn serve_and_exit(&mut self, socket: &OwnedFd) {
-        let mut exit = Exit(1);
-        match self.serve(socket) {
-            Ok(()) => exit.0 = 0,
-            Err(error) => {
-                let _ = writeln!(io::stderr(), "sluicegate: privileged process: {error}");
-            }
-        }
-    }
-
     /// Answers until the server is gone, or sends what is no request.
     fn serve(&mut self, socket: &OwnedFd) -> Result<(), EntryError> {
         // From here on this thread can read files and no more, and start nothing.

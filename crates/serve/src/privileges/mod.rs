@@ -22,6 +22,7 @@
 
 mod broker;
 mod entry;
+mod exit;
 mod opener;
 mod pace;
 mod probe;

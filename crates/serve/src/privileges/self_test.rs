@@ -37,14 +37,14 @@ pub(super) enum SelfTestError {
     #[error("the kernel takes no test packets: {0}")]
     Inject(#[from] TestError),
     #[error(
-        "can't be made: a test packet to UDP port {} of {} gets lost even without an XDP program (a firewall, a tc filter, \
-         rp_filter?)",
+        "can't be made: a test packet to UDP port {} of {} (one of net.ipv4.ip_local_port_range) gets lost even without an XDP \
+         program: a firewall, a tc filter, rp_filter?",
         .0.port(), .0.ip()
     )]
     Blocked(SocketAddr),
     #[error("a packet that is not for us gets lost once the program is attached")]
     Swallowed,
-    #[error("a redirected packet does not reach its AF_XDP socket")]
+    #[error("a packet that is redirected at queue 0 does not reach its AF_XDP socket")]
     Lost,
     #[error("{0}")]
     Bind(#[from] BindError),

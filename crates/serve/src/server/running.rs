@@ -134,11 +134,11 @@ impl RunningServer {
             self.follow_addresses();
         }
         if let Some(broker) = self.opener.broker()
-            && broker.has_just_ended()
+            && let Some(how) = broker.has_just_ended()
         {
             tracing::error!(
-                "the privileged process (process {}) has ended: what runs goes on, but listen addresses and interfaces that \
-                 come later can't be opened until the server is restarted",
+                "the privileged process (process {}) has ended ({how}): what runs goes on, but listen addresses and \
+                 interfaces that come later can't be opened until the server is restarted",
                 broker.pid()
             );
         }

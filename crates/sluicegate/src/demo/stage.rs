@@ -95,7 +95,7 @@ pub(super) fn private_run() -> Result<()> {
         MsFlags::MS_REC | MsFlags::MS_PRIVATE,
         nothing,
     )
-    .context(why)?;
+    .context("making this process's mounts private (in a chroot: its root has to be a mount, as by mount --bind)")?;
     let flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     mount(
         Some("tmpfs"),

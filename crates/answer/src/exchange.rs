@@ -91,8 +91,7 @@ impl<'a> Exchange<'a> {
     pub(crate) fn is_plain(&self, query: &Query, place: Option<LocalPlace>, buf: &[u8]) -> bool {
         self.action == AccessAction::Allow
             && query.qclass == class::IN
-            && query.qtype < FIRST_META
-            && query.qtype != rtype::OPT
+            && is_data(query.qtype)
             && self.request.client.port() != 0
             && has_room(query, buf)
             && place.is_none()
@@ -244,17 +243,11 @@ impl<'a> Exchange<'a> {
         len
     }
 
-    /// Turns the addresses of an answer by the query's ID, as Unbound does: whoever asks again gets another one
-    /// first, and yet the same query the same reply, however it came.
-    #[cold]
-    #[inline(never)]
+    /// Turns the addresses of an answer if that is wanted.
+    #[inline]
     pub(crate) fn rotate(&self, stored: Stored<'_>, query: &Query, buf: &mut [u8]) {
-        if !self.context.policy.limits.rotates {
-            return;
-        }
-        let by = u16::from_be_bytes([buf[0], buf[1]]);
-        if let Some(body) = buf.get_mut(HEADER_BYTES + query.question_len..) {
-            rotate_addresses(stored, body, by.into());
+        if self.context.policy.limits.rotates {
+            rotate(stored, HEADER_BYTES + query.question_len, buf);
         }
     }
 
@@ -378,6 +371,23 @@ impl<'a> Exchange<'a> {
 #[inline]
 pub(crate) fn has_room(query: &Query, buf: &[u8]) -> bool {
     buf.len() >= HEADER_BYTES + query.question_len + MAX_OPT_BYTES
+}
+
+/// Turns the addresses of an answer by the query's ID, as Unbound does: whoever asks again gets another one first, and
+/// yet the same query the same reply, however it came.
+#[cold]
+#[inline(never)]
+pub(crate) fn rotate(stored: Stored<'_>, body_at: usize, buf: &mut [u8]) {
+    let by = u16::from_be_bytes([buf[0], buf[1]]);
+    if let Some(body) = buf.get_mut(body_at..) {
+        rotate_addresses(stored, body, by.into());
+    }
+}
+
+/// Whether this type asks for data of that very type.
+#[inline]
+pub(crate) fn is_data(qtype: u16) -> bool {
+    qtype < FIRST_META && qtype != rtype::OPT
 }
 
 /// The first of the types behind those of data (RFC 6895, 3.1).

@@ -34,6 +34,8 @@ mod packets;
 #[cfg(not(loom))]
 mod pipeline;
 #[cfg(not(loom))]
+mod plain;
+#[cfg(not(loom))]
 mod policy;
 #[cfg(not(loom))]
 mod prefetch;

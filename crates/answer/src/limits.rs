@@ -167,6 +167,12 @@ impl Limits {
         }
     }
 
+    /// The longest UDP reply for anybody by a way that takes so many octets.
+    #[inline]
+    pub(crate) fn udp_limit(&self, path_limit_bytes: usize) -> usize {
+        self.max_udp_bytes.min(path_limit_bytes)
+    }
+
     /// The size that our OPT record announces.
     pub(crate) fn udp_size(&self) -> u16 {
         self.edns_buffer_bytes

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use sluicegate_dns::{HEADER_BYTES, Name, Query, QueryError, Stored, rcode};
+use sluicegate_dns::{BriefName, HEADER_BYTES, Name, Query, QueryError, Stored, rcode};
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 
 use crate::alias::Alias;
@@ -12,6 +12,7 @@ use crate::exchange::{Decision, Exchange, Found, has_room};
 use crate::failure::Unresolved;
 use crate::local::LocalPlace;
 use crate::packets::{Grounds, Packets, Repeated, Ticket};
+use crate::plain::Plain;
 use crate::ratelimit::exceeds;
 use crate::resolution::Told;
 use crate::stale::{Asked, Remains};
@@ -35,6 +36,9 @@ pub struct Context<'a> {
 /// A message that was looked at: its question, and where in the cache its answer would be.
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
+    /// If it is a plain query, the following say nothing but for the name.
+    plain: Option<Plain>,
+    name: BriefName,
     query: Query,
     /// Why it is none.
     error: Option<QueryError>,
@@ -52,6 +56,8 @@ impl Prepared {
     #[inline(always)]
     pub const fn empty() -> Self {
         Self {
+            plain: None,
+            name: BriefName::empty(),
             query: Query::empty(),
             error: None,
             place: None,
@@ -61,6 +67,22 @@ impl Prepared {
 
     #[inline]
     fn read(&mut self, context: &Context<'_>, msg: &[u8]) {
+        self.plain = Plain::read(context, msg, &mut self.name);
+        if self.plain.is_none() {
+            self.read_at_length(context, msg);
+        }
+    }
+
+    /// One of a message in which the query's every part is read, plain or not.
+    #[inline(never)]
+    fn at_length(context: &Context<'_>, msg: &[u8]) -> Self {
+        let mut prepared = Self::empty();
+        prepared.read_at_length(context, msg);
+        prepared
+    }
+
+    #[inline]
+    fn read_at_length(&mut self, context: &Context<'_>, msg: &[u8]) {
         (self.error, self.place, self.local) = (None, None, None);
         if let Err(error) = self.query.read(msg) {
             self.error = Some(error);
@@ -74,13 +96,23 @@ impl Prepared {
 
     /// Whether it is a query that asks how long its connection may stay open (RFC 7828).
     pub fn asks_keepalive(&self) -> bool {
-        let query = self.query().ok();
+        let query = self.query().ok().filter(|_| self.plain.is_none());
         query.is_some_and(|query| query.edns.is_some_and(|edns| edns.keepalive))
     }
 
     /// Whether it is anything that is answered at all.
     pub(crate) fn wants_reply(&self) -> bool {
-        !matches!(self.error, Some(QueryError::Short | QueryError::Response))
+        self.plain.is_some()
+            || !matches!(self.error, Some(QueryError::Short | QueryError::Response))
+    }
+
+    /// Where its answer would be, in the local data or in the cache.
+    #[inline]
+    fn places(&self) -> (Option<LocalPlace>, Option<Place>) {
+        match self.plain {
+            Some(plain) => (None, Some(plain.place)),
+            None => (self.local, self.place),
+        }
     }
 
     #[inline]
@@ -108,7 +140,7 @@ pub fn prepare(prepared: &mut Prepared, context: &Context<'_>, msg: &[u8]) {
 /// read would be better still, were not many of them dropped when the page's address is not at hand.
 #[inline]
 pub fn gather<'p>(batch: impl Iterator<Item = &'p Prepared>, context: &Context<'_>) {
-    let heads = batch.map(|prepared| match (prepared.local, prepared.place) {
+    let heads = batch.map(|prepared| match prepared.places() {
         (Some(place), _) => context.policy.local.touch(place),
         (None, Some(place)) => context.cache.touch(place),
         (None, None) => 0,
@@ -122,7 +154,7 @@ pub fn gather<'p>(batch: impl Iterator<Item = &'p Prepared>, context: &Context<'
 /// less than it takes to answer one message.
 #[inline]
 pub fn fetch(prepared: &Prepared, context: &Context<'_>) {
-    match (prepared.local, prepared.place) {
+    match prepared.places() {
         (Some(place), _) => context.policy.local.touch_entry(place),
         (None, Some(place)) => context.cache.touch_entry(place),
         (None, None) => {}
@@ -141,10 +173,36 @@ pub fn answer(
     query_len: usize,
 ) -> Verdict {
     let query_len = query_len.min(buf.len());
-    // Read where it stays: it is too large to be handed around without a cost.
+    if !Plain::serves(context, request) {
+        return answer_at_length(context, request, buf, query_len);
+    }
+    let mut name = BriefName::empty();
+    let Some(plain) = Plain::read(context, &buf[..query_len], &mut name) else {
+        return answer_at_length(context, request, buf, query_len);
+    };
+    if exceeds(context, request, None) {
+        return Verdict::Drop(DropReason::IpRatelimit);
+    }
+    match plain.reply(context, request, &name, buf) {
+        Some(len) => Verdict::Reply(len),
+        None => answer_anew(context, request, buf, query_len),
+    }
+}
+
+/// As [`answer`], by every rule in its turn.
+#[inline(never)]
+fn answer_at_length(
+    context: &Context<'_>,
+    request: &Request,
+    buf: &mut [u8],
+    query_len: usize,
+) -> Verdict {
     let mut prepared = Prepared::empty();
-    prepared.read(context, &buf[..query_len]);
-    answer_prepared(context, &prepared, request, buf, query_len)
+    prepared.read_at_length(context, &buf[..query_len]);
+    if exceeds(context, request, Some(&prepared)) {
+        return Verdict::Drop(DropReason::IpRatelimit);
+    }
+    answer_counted(context, &prepared, request, buf, query_len)
 }
 
 /// As [`answer`], for a message that was prepared and has not changed since.
@@ -158,10 +216,15 @@ pub fn answer_prepared(
     if exceeds(context, request, Some(prepared)) {
         return Verdict::Drop(DropReason::IpRatelimit);
     }
-    match decide(context, prepared, request, buf, query_len) {
-        Decision::Reply(len) => Verdict::Reply(len),
-        Decision::Drop(reason) => Verdict::Drop(reason),
-        Decision::Resolve { alias, stale } => miss(prepared, alias, stale),
+    let Some(plain) = prepared.plain else {
+        return answer_counted(context, prepared, request, buf, query_len);
+    };
+    if !Plain::serves(context, request) {
+        return answer_anew(context, request, buf, query_len);
+    }
+    match plain.reply(context, request, &prepared.name, buf) {
+        Some(len) => Verdict::Reply(len),
+        None => answer_anew(context, request, buf, query_len),
     }
 }
 
@@ -220,7 +283,7 @@ pub fn answer_known(
 }
 
 /// As [`answer`], of a query that was counted.
-#[inline]
+#[inline(never)]
 fn answer_anew(
     context: &Context<'_>,
     request: &Request,
@@ -228,8 +291,7 @@ fn answer_anew(
     query_len: usize,
 ) -> Verdict {
     let query_len = query_len.min(buf.len());
-    let mut prepared = Prepared::empty();
-    prepared.read(context, &buf[..query_len]);
+    let prepared = Prepared::at_length(context, &buf[..query_len]);
     answer_counted(context, &prepared, request, buf, query_len)
 }
 
@@ -242,11 +304,22 @@ pub fn answer_and_learn(
     buf: &mut [u8],
     query_len: usize,
 ) -> Verdict {
-    let prepared = repeated.prepared;
-    if exceeds(context, request, Some(prepared)) {
+    if exceeds(context, request, Some(repeated.prepared)) {
         return Verdict::Drop(DropReason::IpRatelimit);
     }
+    let at_length;
+    let prepared = if repeated.prepared.plain.is_some() {
+        let query_len = query_len.min(buf.len());
+        at_length = Prepared::at_length(context, &buf[..query_len]);
+        &at_length
+    } else {
+        repeated.prepared
+    };
     let exchange = Exchange::new(context, request);
+    let repeated = Repeated {
+        prepared,
+        ..repeated
+    };
     match plain_hit_learnt(&exchange, repeated, request, buf) {
         Some(len) => Verdict::Reply(len),
         None => answer_counted(context, prepared, request, buf, query_len),

@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod brief;
 mod edns;
 mod name;
 mod query;
@@ -18,6 +19,7 @@ mod render;
 mod stored;
 mod types;
 
+pub use brief::{Brief, BriefName, BriefOptions};
 pub use edns::{Cookie, Ede, Edns};
 pub use name::{Name, NameError};
 pub use query::{Query, QueryError};

@@ -186,11 +186,13 @@ pub(crate) fn measure(bytes: &[u8]) -> Result<(usize, [usize; 2]), NameError> {
     let longest = &bytes[..bytes.len().min(MAX_NAME_BYTES)];
     let (mut end, mut last) = (0, [0; 2]);
     while let Some(&label) = longest.get(end) {
-        if label > MAX_LABEL_BYTES {
-            return Err(NameError::Label);
-        }
-        if label == 0 {
-            return Ok((end + 1, last));
+        // One comparison for both ends of the range.
+        if label.wrapping_sub(1) >= MAX_LABEL_BYTES {
+            return if label == 0 {
+                Ok((end + 1, last))
+            } else {
+                Err(NameError::Label)
+            };
         }
         last = [end, last[0]];
         end += usize::from(label) + 1;
@@ -228,8 +230,9 @@ fn lower_into(to: &mut [u8], from: &[u8]) {
 }
 
 /// Sixteen octets in lower case: without a branch and of fixed length, which becomes a few vector instructions.
-#[inline]
-fn lower_16(mut octets: [u8; 16]) -> [u8; 16] {
+#[expect(clippy::inline_always, reason = "a few instructions, less than a call")]
+#[inline(always)]
+pub(crate) fn lower_16(mut octets: [u8; 16]) -> [u8; 16] {
     for octet in &mut octets {
         *octet |= u8::from(octet.is_ascii_uppercase()) << 5;
     }
@@ -241,7 +244,7 @@ fn lower_16(mut octets: [u8; 16]) -> [u8; 16] {
 /// The highest bit of an octet's sum tells whether its other bits are at least some limit; octets with the highest
 /// bit set are no letters.
 #[inline]
-const fn lower_8(octets: [u8; 8]) -> [u8; 8] {
+pub(crate) const fn lower_8(octets: [u8; 8]) -> [u8; 8] {
     const EACH: u64 = 0x0101_0101_0101_0101;
     const HIGHEST: u64 = 0x80 * EACH;
     let word = u64::from_ne_bytes(octets);

@@ -37,13 +37,13 @@ pub struct Rendered {
     pub truncated: bool,
 }
 
-const QR: u8 = 0x80;
-const AA: u8 = 0x04;
+pub(crate) const QR: u8 = 0x80;
+pub(crate) const AA: u8 = 0x04;
 const TC: u8 = 0x02;
-const RD: u8 = 0x01;
-const RA: u8 = 0x80;
-const AD: u8 = 0x20;
-const CD: u8 = 0x10;
+pub(crate) const RD: u8 = 0x01;
+pub(crate) const RA: u8 = 0x80;
+pub(crate) const AD: u8 = 0x20;
+pub(crate) const CD: u8 = 0x10;
 
 /// Writes the reply for `query` from a stored answer into `buf`, which begins with the query itself.
 ///
@@ -182,24 +182,28 @@ impl Head {
     }
 }
 
-/// Copies octets, as many as `to` has room for. Short ones, as nearly all answers are, 16 at a time and the last of
-/// them perhaps twice: that costs less than to call for a copy of any length.
+/// Copies octets, as many as `to` has room for. Short ones, as nearly all answers are, in two parts that may overlap:
+/// that costs less than to call for a copy of any length.
 #[inline]
-fn copy(to: &mut [u8], from: &[u8]) {
-    let Some(last) = from.last_chunk::<16>().filter(|_| from.len() <= 64) else {
-        return to.copy_from_slice(from);
-    };
-    for (to, from) in to
-        .as_chunks_mut::<16>()
-        .0
-        .iter_mut()
-        .zip(from.as_chunks().0)
+pub(crate) fn copy(to: &mut [u8], from: &[u8]) {
+    if let (Some(first), Some(last)) = (from.first_chunk::<16>(), from.last_chunk::<16>())
+        && from.len() <= 32
+        && to.len() == from.len()
+        && let Some(to_first) = to.first_chunk_mut()
     {
-        *to = *from;
+        *to_first = *first;
+        if let Some(to_last) = to.last_chunk_mut() {
+            *to_last = *last;
+        }
+    } else {
+        copy_long(to, from);
     }
-    if let Some(to) = to.last_chunk_mut() {
-        *to = *last;
-    }
+}
+
+/// Apart, so that the compiler makes no call of a copy of known length.
+#[inline(never)]
+fn copy_long(to: &mut [u8], from: &[u8]) {
+    to.copy_from_slice(from);
 }
 
 #[inline]
@@ -211,7 +215,7 @@ fn write_opt(buf: &mut [u8], at: usize, opt: Option<OptReply<'_>>) -> usize {
 
 /// Takes `age_secs` off every TTL in `body`, down to 0.
 #[inline]
-fn age_ttls(body: &mut [u8], stored: Stored<'_>, age_secs: u32) {
+pub(crate) fn age_ttls(body: &mut [u8], stored: Stored<'_>, age_secs: u32) {
     if age_secs == 0 {
         return;
     }

@@ -13,9 +13,10 @@ use crate::checksum::Sum;
 /// Offsets only: the octets stay in the frame and may be changed there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    pub(crate) ip: u8,
-    pub(crate) udp: u8,
-    payload_len: u16,
+    // Of the machine's own width, so that they stay in registers where it is made and used at once.
+    pub(crate) ip: usize,
+    pub(crate) udp: usize,
+    payload_len: usize,
     pub(crate) is_ipv6: bool,
 }
 
@@ -75,8 +76,8 @@ impl Datagram {
             _ => return Err(Reject::Ethertype),
         };
         Ok(Self {
-            ip: ip as u8,
-            udp: (ip + header_len) as u8,
+            ip,
+            udp: ip + header_len,
             payload_len,
             is_ipv6,
         })
@@ -85,17 +86,17 @@ impl Datagram {
     /// Where the UDP payload stands in the frame.
     pub fn payload(self) -> Range<usize> {
         let start = self.header_len();
-        start..start + usize::from(self.payload_len)
+        start..start + self.payload_len
     }
 
     /// Octets in front of the payload.
     pub fn header_len(self) -> usize {
-        usize::from(self.udp) + UDP_BYTES
+        self.udp + UDP_BYTES
     }
 
     /// Octets of the IP and UDP headers: what an MTU must hold beside the payload.
     pub fn ip_overhead(self) -> usize {
-        self.header_len() - usize::from(self.ip)
+        self.header_len() - self.ip
     }
 
     /// IPv6, not IPv4.
@@ -118,7 +119,7 @@ impl Datagram {
     /// The sender is number 0, the receiver number 1.
     #[inline]
     fn party(self, frame: &[u8], number: usize) -> SocketAddr {
-        let udp = usize::from(self.udp);
+        let udp = self.udp;
         // Both addresses and both ports stand one behind the other: one look at the frame's length will do.
         if self.is_ipv6 {
             let octets: &[u8; 36] = octets_at(frame, udp - 32);
@@ -137,7 +138,7 @@ impl Datagram {
 /// Checks what an IPv4 header and the UDP header behind it say; octets of the payload.
 #[expect(clippy::inline_always, reason = "called once")]
 #[inline(always)]
-fn check_ipv4(frame: &[u8], ip: usize) -> Result<u16, Reject> {
+fn check_ipv4(frame: &[u8], ip: usize) -> Result<usize, Reject> {
     let (header, rest) = frame
         .get(ip..)
         .and_then(<[u8]>::split_first_chunk::<IPV4_BYTES>)
@@ -165,12 +166,12 @@ fn check_ipv4(frame: &[u8], ip: usize) -> Result<u16, Reject> {
         return Err(Reject::Destination);
     }
     udp.check(addresses, false)?;
-    Ok(udp.payload.len() as u16)
+    Ok(udp.payload.len())
 }
 
 /// As [`check_ipv4`], for IPv6.
 #[inline(never)]
-fn check_ipv6(frame: &[u8], ip: usize) -> Result<u16, Reject> {
+fn check_ipv6(frame: &[u8], ip: usize) -> Result<usize, Reject> {
     let (header, rest) = frame
         .get(ip..)
         .and_then(<[u8]>::split_first_chunk::<IPV6_BYTES>)
@@ -191,7 +192,7 @@ fn check_ipv6(frame: &[u8], ip: usize) -> Result<u16, Reject> {
         return Err(Reject::Destination);
     }
     udp.check(Sum::default().octets(&header[8..]), true)?;
-    Ok(udp.payload.len() as u16)
+    Ok(udp.payload.len())
 }
 
 /// So many octets of a frame from `at` on.

@@ -20,7 +20,7 @@ const HOPS_AND_PROTOCOL: u16 = u16::from_be_bytes([HOPS, PROTOCOL_UDP]);
 #[inline]
 pub fn reply_in_place(frame: &mut [u8], request: &Datagram, payload_len: usize) -> usize {
     let end = request.header_len() + payload_len;
-    let (ethernet, packet) = frame[..end].split_at_mut(usize::from(request.ip));
+    let (ethernet, packet) = frame[..end].split_at_mut(request.ip);
     if let Some((destination, rest)) = ethernet.split_first_chunk_mut::<6>()
         && let Some(source) = rest.first_chunk_mut::<6>()
     {

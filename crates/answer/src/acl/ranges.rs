@@ -103,14 +103,16 @@ struct Prefix<A, V> {
     value: V,
 }
 
-/// Disjoint ranges: `starts[i]..starts[i + 1]` has `values[i]`; `starts[0]` is the lowest address.
+/// Disjoint ranges in order: from its start up to the next one's, each has a value. The first starts at the lowest
+/// address.
 #[derive(Debug)]
 struct Ranges<A, V> {
-    starts: Vec<A>,
-    values: Vec<V>,
-    /// For each value of the first `index_bits` bits: how many ranges start before it.
-    index: Vec<u32>,
+    all: Vec<(A, V)>,
+    /// For each value of the first `index_bits` bits: the range in which the lowest address with it lies, and the first
+    /// range behind all of them.
+    index: Vec<[u32; 2]>,
     index_bits: u8,
+    elsewhere: V,
 }
 
 impl<A: Address, V: Copy + PartialEq> Ranges<A, V> {
@@ -119,10 +121,10 @@ impl<A: Address, V: Copy + PartialEq> Ranges<A, V> {
         // Stable: of equal prefixes the last written comes last, and is entered over the others.
         prefixes.sort_by_key(|p| (p.start, p.bits));
         let mut ranges = Self {
-            starts: Vec::new(),
-            values: Vec::new(),
+            all: Vec::new(),
             index: Vec::new(),
             index_bits: 0,
+            elsewhere,
         };
         ranges.enter(A::ZERO, elsewhere);
         // The prefixes that cover the place we are at, outermost first, each with its end.
@@ -150,36 +152,43 @@ impl<A: Address, V: Copy + PartialEq> Ranges<A, V> {
     }
 
     fn enter(&mut self, start: A, value: V) {
-        if self.starts.last() == Some(&start) {
-            self.starts.pop();
-            self.values.pop();
-        }
-        if self.values.last() != Some(&value) {
-            self.starts.push(start);
-            self.values.push(value);
+        self.all.pop_if(|(last, _)| *last == start);
+        if self.all.last().is_none_or(|(_, last)| *last != value) {
+            self.all.push((start, value));
         }
     }
 
     fn build_index(&mut self) {
-        // About one range for each index value, in at most 256 KiB.
-        self.index_bits = self.starts.len().ilog2().min(16) as u8;
-        let mut index = vec![0u32; (1 << self.index_bits) + 1];
-        for &start in &self.starts {
-            index[start.head(self.index_bits) + 1] += 1;
-        }
-        for i in 1..index.len() {
-            index[i] += index[i - 1];
-        }
-        self.index = index;
+        // About one range for each index value, in at most 512 KiB, and no less than half a page.
+        self.index_bits = self.all.len().ilog2().clamp(LEAST_INDEX_BITS, 16) as u8;
+        let mut next = 0;
+        let entries = (0..1 << self.index_bits).map(|head| {
+            let starts_here = |(start, _): &&(A, V)| start.head(self.index_bits) == head;
+            let first = next;
+            next += self.all[first..].iter().take_while(starts_here).count();
+            [first.saturating_sub(1) as u32, next as u32]
+        });
+        self.index = entries.collect();
     }
 
     #[expect(clippy::inline_always, reason = "called for each query, once")]
     #[inline(always)]
     fn find(&self, address: A) -> V {
-        let head = address.head(self.index_bits);
-        let (low, high) = (self.index[head] as usize, self.index[head + 1] as usize);
-        let below = low + self.starts[low..high].partition_point(|&start| start <= address);
-        // `starts[0]` is the lowest address, so at least one range starts at or before any.
-        self.values[below.saturating_sub(1)]
+        let near = self.index.get(address.head(self.index_bits));
+        let near = near.and_then(|[low, high]| self.all.get(*low as usize..*high as usize));
+        let near = near.unwrap_or_default();
+        let found = if near.len() <= FEW {
+            near.iter().rfind(|(start, _)| *start <= address)
+        } else {
+            let below = near.partition_point(|(start, _)| *start <= address);
+            near.get(below.saturating_sub(1))
+        };
+        // The first range starts at the lowest address, so that each lies in one.
+        found.map_or(self.elsewhere, |(_, value)| *value)
     }
 }
+
+/// Of so few ranges the one is found sooner by looking at each.
+const FEW: usize = 8;
+/// 256 index values.
+const LEAST_INDEX_BITS: u32 = 8;

@@ -17,14 +17,8 @@ impl<'a> Key<'a> {
     pub fn new(name: &'a [u8], qtype: u16, qclass: u16, view: u16) -> Option<Self> {
         let class = u8::try_from(qclass).ok()?;
         let len = u8::try_from(name.len()).ok()?;
-        if view > MAX_VIEW {
-            return None;
-        }
-        let ident = u64::from(len) << NAME_LEN_SHIFT
-            | u64::from(view) << VIEW_SHIFT
-            | u64::from(class) << CLASS_SHIFT
-            | u64::from(qtype) << TYPE_SHIFT;
-        Some(Self { name, ident })
+        let ident = ident(len, [qtype, class.into(), view]);
+        (view <= MAX_VIEW).then_some(Self { name, ident })
     }
 
     /// The key of an entry with this name.
@@ -46,6 +40,31 @@ impl<'a> Key<'a> {
     pub(super) fn ident(&self) -> u64 {
         self.ident
     }
+}
+
+/// A key whose name is at hand in words, with zeros behind it: what the hot path looks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WordKey<'a> {
+    pub(super) name: &'a [[u8; 8]],
+    pub(super) ident: u64,
+}
+
+impl<'a> WordKey<'a> {
+    /// The key of a name with so many octets, of 1 to 255, and a class below 256 and a view below 4096.
+    #[inline]
+    pub(crate) fn new(name: &'a [[u8; 8]], len: u8, question: [u16; 3]) -> Self {
+        let ident = ident(len, question);
+        Self { name, ident }
+    }
+}
+
+/// Everything of a key but the name's octets.
+#[inline]
+fn ident(name_len: u8, [qtype, class, view]: [u16; 3]) -> u64 {
+    u64::from(name_len) << NAME_LEN_SHIFT
+        | u64::from(view) << VIEW_SHIFT
+        | u64::from(class) << CLASS_SHIFT
+        | u64::from(qtype) << TYPE_SHIFT
 }
 
 /// The part of a question that chooses the variant of an answer.
@@ -107,8 +126,9 @@ impl Variants {
 }
 
 impl Variant {
+    /// The set of this one alone.
     #[inline]
-    const fn bit(self) -> u8 {
+    pub(super) const fn bit(self) -> u8 {
         1 << (self.dnssec_ok as u8 | (self.checking_disabled as u8) << 1)
     }
 }
@@ -159,8 +179,8 @@ impl Prefix {
     }
 
     #[inline]
-    pub(super) fn is_of(self, key: &Key<'_>) -> bool {
-        self.shape & IDENT_MASK == key.ident
+    pub(super) fn is_of(self, ident: u64) -> bool {
+        self.shape & IDENT_MASK == ident
     }
 
     #[inline]
@@ -169,7 +189,13 @@ impl Prefix {
     }
 
     pub(super) fn overlaps(self, variants: Variants) -> bool {
-        self.variants().0 & variants.0 != 0
+        self.serves(variants.0)
+    }
+
+    /// Whether it is for one of the variants with these bits.
+    #[inline]
+    pub(super) fn serves(self, bits: u8) -> bool {
+        self.shape >> VARIANTS_SHIFT & u64::from(bits) != 0
     }
 
     #[inline]
@@ -238,18 +264,11 @@ pub(super) fn split_words(bytes: &[u8]) -> (&[[u8; 8]], Option<u64>) {
     (whole, last)
 }
 
-/// Whether a name stands at the start of these words.
+/// Whether these words, of a name with zeros behind it, are the same as those stored; there are as many.
 #[inline]
-pub(super) fn stands_in(name: &[u8], words: &[AtomicU64]) -> bool {
-    let (whole, rest) = name.as_chunks::<8>();
-    let Some((front, behind)) = words.split_at_checked(whole.len()) else {
-        return false;
-    };
-    let same =
-        |(chunk, word): (&[u8; 8], &AtomicU64)| word.load(Relaxed) == u64::from_le_bytes(*chunk);
-    let last = || behind.first().map(|word| word.load(Relaxed));
-    whole.iter().zip(front).all(same)
-        && (rest.is_empty() || last() == Some(last_word(name, rest.len())))
+pub(super) fn are_same(name: &[[u8; 8]], stored: &[AtomicU64]) -> bool {
+    let mut pairs = name.iter().zip(stored);
+    pairs.all(|(mine, stored)| stored.load(Relaxed) == u64::from_le_bytes(*mine))
 }
 
 /// The last `count` bytes, fewer than eight, as a word.
@@ -279,12 +298,14 @@ mod tests {
                 words.iter().map(|word| word.load(Relaxed)).eq(padded),
                 "{len}"
             );
-            assert!(stands_in(&name, &words), "{len}");
-            assert!(!stands_in(&name, &words[1..]), "{len}");
+            let mut padded = [0; 40];
+            padded[..len].copy_from_slice(&name);
+            let mine = |padded: &[u8; 40]| padded.as_chunks().0[..words.len()].to_vec();
+            assert!(are_same(&mine(&padded), &words), "{len}");
             for place in 0..len {
-                let mut other = name.clone();
-                other[place] ^= 0x80;
-                assert!(!stands_in(&other, &words), "{len}, {place}");
+                padded[place] ^= 0x80;
+                assert!(!are_same(&mine(&padded), &words), "{len}, {place}");
+                padded[place] ^= 0x80;
             }
         }
     }

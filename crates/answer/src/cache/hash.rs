@@ -1,6 +1,6 @@
 use std::hash::{BuildHasher, RandomState};
 
-use super::entry::{Key, split_words};
+use super::entry::{Key, WordKey, split_words};
 
 /// A hash of keys, with secrets of its own: who does not know them cannot choose names that meet in one set.
 ///
@@ -30,6 +30,14 @@ impl KeyHasher {
             state = self.mix(state, u64::from_le_bytes(*word));
         }
         last.map_or(state, |word| self.mix(state, word))
+    }
+
+    /// The same, of a name in words.
+    #[inline]
+    pub(super) fn hash_words(self, key: &WordKey<'_>) -> u64 {
+        let start = self.mix(self.start, key.ident);
+        let words = key.name.iter().map(|word| u64::from_le_bytes(*word));
+        words.fold(start, |state, word| self.mix(state, word))
     }
 
     #[inline]
@@ -88,6 +96,19 @@ mod tests {
             "{:?}",
             seen.iter().max()
         );
+    }
+
+    #[test]
+    fn words_and_octets_have_one_hash() {
+        let hasher = KeyHasher::random();
+        for len in 1..=40u8 {
+            let name: Vec<u8> = (1..=len).collect();
+            let mut padded = name.clone();
+            padded.resize(usize::from(len).next_multiple_of(8), 0);
+            let key = Key::new(&name, 28, 1, 5).unwrap();
+            let by_words = WordKey::new(padded.as_chunks().0, len, [28, 1, 5]);
+            assert_eq!(hasher.hash(&key), hasher.hash_words(&by_words), "{len}");
+        }
     }
 
     #[test]

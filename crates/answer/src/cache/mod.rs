@@ -58,6 +58,8 @@ mod table;
 mod write;
 
 #[cfg(not(loom))]
+pub(crate) use entry::WordKey;
+#[cfg(not(loom))]
 pub use entry::{Key, Variant, Variants};
 #[cfg(not(loom))]
 pub use table::{Cache, CacheStats, Entry, Hit, Inserted, Place, Sought};

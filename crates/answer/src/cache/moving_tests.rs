@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use super::entry::WordKey;
 use super::memory::Sets;
 use super::search::Absence;
 use super::set::{Set, Wanted};
@@ -11,10 +12,13 @@ use super::{Cache, Entry, Inserted, Variants};
 fn search(cache: &Cache, name: &[u8], scratch: &mut [u8]) -> Result<usize, Absence> {
     let key = key(name);
     let sought = sought(cache, &key, PLAIN);
+    let len = name.len() as u8;
+    let mut padded = name.to_vec();
+    padded.resize(name.len().next_multiple_of(8), 0);
     let wanted = Wanted {
-        key,
+        key: WordKey::new(padded.as_chunks().0, len, [1, 1, 0]),
         tag: sought.place.tag(),
-        variant: PLAIN,
+        variant: PLAIN.bit(),
         now_secs: 1,
     };
     let found = cache.search(&wanted, sought.place, scratch);

@@ -1,4 +1,4 @@
-use super::entry::{Key, Prefix, Variant, stands_in};
+use super::entry::{Prefix, WordKey, are_same};
 use super::lanes::holding;
 use super::seqlock::{AtomicU64, Ordering::Relaxed, begin_read, end_read};
 use crate::prefetch::prefetch;
@@ -40,9 +40,10 @@ impl Found {
 /// What is looked for.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
-    pub(super) key: Key<'a>,
+    pub(super) key: WordKey<'a>,
     pub(super) tag: u16,
-    pub(super) variant: Variant,
+    /// The bit of the variant.
+    pub(super) variant: u8,
     pub(super) now_secs: u32,
 }
 
@@ -95,33 +96,26 @@ impl<'m, const W: usize> Set<'m, W> {
         HEADER_WORDS + units as usize * Self::UNIT_WORDS
     }
 
-    /// Copies the wanted answer to `out`, which must hold a whole set's log.
-    #[inline(never)] // it needs all the registers: inlined, it and its surroundings live in memory
-    pub(super) fn read(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Found {
-        // In a line of its own, since it is nearly always the only one.
-        match self.try_read(wanted, out) {
-            Some(found) => found,
-            None => self.retry_read(wanted, out),
-        }
+    /// As [`Set::read`], if no writer is at work just then; what is at hand where it is called stays in registers.
+    #[expect(clippy::inline_always, reason = "called once on the way of a hit")]
+    #[inline(always)]
+    pub(super) fn read_at_once(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<Prefix> {
+        self.try_read(wanted, out)?.prefix()
     }
 
-    #[cold]
-    #[inline(never)]
-    fn retry_read(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Found {
-        for _ in 1..READ_TRIES {
-            std::hint::spin_loop();
+    /// Copies the wanted answer to `out`, which must hold a whole set's log.
+    pub(super) fn read(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Found {
+        for _ in 0..READ_TRIES {
             if let Some(found) = self.try_read(wanted, out) {
                 return found;
             }
+            std::hint::spin_loop();
         }
         Found::BUSY
     }
 
     /// `None`: a writer was at work.
-    #[expect(
-        clippy::inline_always,
-        reason = "the one hot caller is a function of its own"
-    )]
+    #[expect(clippy::inline_always, reason = "called once on the way of a hit")]
     #[inline(always)]
     fn try_read(self, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<Found> {
         let seen = begin_read(&self.0[SEQUENCE])?;
@@ -161,21 +155,19 @@ impl<'m, const W: usize> Set<'m, W> {
     fn entry(self, lane: usize, wanted: &Wanted<'_>, out: &mut [u8]) -> Option<Prefix> {
         let entry = self.0.get(self.start(lane)..)?;
         let prefix = prefix_of(entry)?;
-        if !prefix.is_of(&wanted.key)
-            || !prefix.variants().contains(wanted.variant)
+        if !prefix.is_of(wanted.key.ident)
+            || !prefix.serves(wanted.variant)
             || prefix.expires() <= wanted.now_secs
         {
             return None;
         }
-        let (name, rest) = entry[Prefix::WORDS..].split_at_checked(prefix.name_words())?;
-        if !stands_in(wanted.key.name(), name) {
+        // The names are equally long, as the idents are the same.
+        let (name, rest) = entry[Prefix::WORDS..].split_at_checked(wanted.key.name.len())?;
+        if !are_same(wanted.key.name, name) {
             return None;
         }
         let stored = rest.get(..prefix.stored_words())?;
-        let out = out.as_chunks_mut::<8>().0.get_mut(..stored.len())?;
-        for (chunk, word) in out.iter_mut().zip(stored) {
-            *chunk = word.load(Relaxed).to_le_bytes();
-        }
+        copy_out(stored, out.as_chunks_mut().0.get_mut(..stored.len())?);
         Some(prefix)
     }
 
@@ -198,6 +190,19 @@ impl<'m, const W: usize> Set<'m, W> {
             entries,
             (state >> USED_SHIFT) as usize * Self::UNIT_WORDS * 8,
         )
+    }
+}
+
+/// Copies words, as many there as here: four at a time, which most answers are.
+#[inline]
+fn copy_out(words: &[AtomicU64], out: &mut [[u8; 8]]) {
+    let (fours, rest) = words.as_chunks::<4>();
+    let (to_fours, to_rest) = out.as_chunks_mut::<4>();
+    for (to, four) in to_fours.iter_mut().zip(fours) {
+        *to = [0, 1, 2, 3].map(|at| four[at].load(Relaxed).to_le_bytes());
+    }
+    for (to, word) in to_rest.iter_mut().zip(rest) {
+        *to = word.load(Relaxed).to_le_bytes();
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::entry::{Key, Prefix, Variant, Variants};
+use super::entry::{Key, Prefix, Variant, Variants, WordKey};
 use super::growing::{Entered, Growing, Spare};
 use super::hash::KeyHasher;
 use super::memory::Sets;
@@ -127,6 +127,16 @@ impl Cache {
         }
     }
 
+    /// As [`Cache::place`], of a key in words.
+    #[inline]
+    pub(crate) fn place_of(&self, key: &WordKey<'_>) -> Place {
+        let hash = self.hasher.hash_words(key);
+        Place {
+            hash,
+            small: self.small.home(hash),
+        }
+    }
+
     /// The sequence number of the set in which a small answer at this place stands. As long as it stays the same,
     /// so does all that stands there. `None`: a writer is at work, or the cache has no sets.
     #[expect(clippy::inline_always, reason = "a few instructions, less than a call")]
@@ -166,11 +176,6 @@ impl Cache {
     }
 
     /// Looks for a live answer and copies it to `scratch`, which should have [`Cache::SCRATCH_BYTES`].
-    #[expect(
-        clippy::inline_always,
-        reason = "called once on the way of a hit; what it hands on stays in registers"
-    )]
-    #[inline(always)]
     pub fn lookup<'s>(
         &self,
         sought: &Sought<'_>,
@@ -182,16 +187,40 @@ impl Cache {
             place,
             variant,
         } = *sought;
-        let wanted = Wanted {
+        let name = key.name();
+        let mut padded = [0; 256];
+        padded.get_mut(..name.len())?.copy_from_slice(name);
+        let key = WordKey {
+            name: padded.as_chunks().0.get(..name.len().div_ceil(8))?,
+            ident: key.ident(),
+        };
+        self.find(key, (place, variant), now_secs, scratch)
+    }
+
+    /// As [`Cache::lookup`], for a key in words.
+    #[expect(
+        clippy::inline_always,
+        reason = "called once on the way of a hit; what it hands on stays in registers"
+    )]
+    #[inline(always)]
+    pub(crate) fn find<'s>(
+        &self,
+        key: WordKey<'_>,
+        (place, variant): (Place, Variant),
+        now_secs: u32,
+        scratch: &'s mut [u8],
+    ) -> Option<Hit<'s>> {
+        // Made anew where it is handed on: so the first one's parts stay in registers.
+        let wanted = || Wanted {
             key,
             tag: place.tag(),
-            variant,
+            variant: variant.bit(),
             now_secs,
         };
         let small = self.small.get(place.small);
-        let found = match small.and_then(|set| set.read(&wanted, scratch).prefix()) {
+        let found = match small.and_then(|set| set.read_at_once(&wanted(), scratch)) {
             Some(prefix) => prefix,
-            None => self.lookup_elsewhere(&wanted, place, scratch)?,
+            None => self.lookup_elsewhere(&wanted(), place, scratch)?,
         };
         Some(Hit {
             stored: scratch.get(..found.stored_len())?,

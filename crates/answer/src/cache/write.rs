@@ -337,7 +337,7 @@ fn name_bytes(words: &[AtomicU64]) -> [u8; 256] {
 /// Whether an entry is stored under this key.
 fn is_under(entry: &[AtomicU64], prefix: Prefix, key: &Key<'_>) -> bool {
     let mut name = words_of(key.name()).zip(&entry[Prefix::WORDS..]);
-    prefix.is_of(key) && name.all(|(mine, stored)| mine == stored.load(Relaxed))
+    prefix.is_of(key.ident()) && name.all(|(mine, stored)| mine == stored.load(Relaxed))
 }
 
 /// A set's header, taken out of its words.

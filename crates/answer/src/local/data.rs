@@ -57,6 +57,14 @@ impl LocalZones {
             .place(query.name.as_bytes(), query.last_labels_at)
     }
 
+    /// Whether nothing of class IN is local at or above this name in wire form, as far as can be seen at a glance; where its
+    /// last one and last two labels begin is as [`Query::last_labels_at`](sluicegate_dns::Query::last_labels_at) says.
+    #[inline]
+    pub(crate) fn is_elsewhere(&self, name: &[u8], last_labels_at: [u8; 2]) -> bool {
+        self.internet()
+            .is_none_or(|tree| tree.is_elsewhere(name, last_labels_at))
+    }
+
     /// Fetches what a look-up at this place reads first; the value says nothing.
     #[inline]
     pub(crate) fn touch(&self, place: LocalPlace) -> u64 {

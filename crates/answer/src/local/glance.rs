@@ -29,41 +29,68 @@ impl Glance {
 
     fn enter(&mut self, apex: &[u8]) {
         let depth = labels(apex).count();
-        if depth == 0 {
-            self.bits.fill(u64::MAX);
+        let above = ancestry(apex).nth(depth.saturating_sub(2));
+        match (depth, above) {
+            (1, Some(apex)) => self.set(mix_last(apex)),
+            (2.., Some(suffix)) => self.set(mix(&suffix[..suffix.len() - 1])),
+            _ => self.bits.fill(u64::MAX),
         }
-        for suffix in ancestry(apex)
-            .skip(depth.saturating_sub(2))
-            .take(depth.min(1))
-        {
-            let (word, bit) = self.place(&suffix[..suffix.len() - 1]);
-            self.bits[word] |= bit;
-        }
+    }
+
+    fn set(&mut self, hash: u64) {
+        let (word, bit) = self.place(hash);
+        self.bits[word] |= bit;
     }
 
     /// Whether no zone is at or above the name, whose last label and last two labels begin at these places; for
     /// names of one label both are the same.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "what it looks at is in registers where it is called"
+    )]
+    #[inline(always)]
     pub(super) fn is_elsewhere(&self, name: &[u8], [last, last_two]: [u8; 2]) -> bool {
         let end = name.len() - 1;
-        let absent = |at: u8| {
-            let labels = name.get(usize::from(at)..end).unwrap_or_default();
-            let (word, bit) = self.place(labels);
-            self.bits.get(word).is_some_and(|bits| bits & bit == 0)
+        let (Some(one), Some(two)) = (
+            name.get(usize::from(last)..),
+            name.get(usize::from(last_two)..end),
+        ) else {
+            return false;
         };
-        absent(last) && absent(last_two)
+        self.is_absent(mix_last(one)) && self.is_absent(mix(two))
     }
 
     #[inline]
-    fn place(&self, labels: &[u8]) -> (usize, u64) {
-        let place = mix(labels) >> self.shift;
+    fn is_absent(&self, hash: u64) -> bool {
+        let (word, bit) = self.place(hash);
+        self.bits.get(word).is_some_and(|bits| bits & bit == 0)
+    }
+
+    #[inline]
+    fn place(&self, hash: u64) -> (usize, u64) {
+        let place = hash >> self.shift;
         ((place >> 6) as usize, 1 << (place & 63))
     }
 }
 
-/// A hash of the first and the last octets and of the length: who differs only in between is looked at closely
+/// A hash of a name of one label, or of the root, by its first octets: who differs only behind them is looked at closely
 /// without need.
 #[inline]
+fn mix_last(name: &[u8]) -> u64 {
+    let few = || {
+        name.iter()
+            .fold(0, |word, octet| word << 8 | u64::from(*octet))
+    };
+    let first = name.first_chunk::<4>();
+    first
+        .map_or_else(few, |first| u32::from_le_bytes(*first).into())
+        .wrapping_mul(SPREAD)
+}
+
+/// A hash of the first and the last octets and of the length: who differs only in between is looked at closely
+/// without need.
+#[expect(clippy::inline_always, reason = "a few instructions")]
+#[inline(always)]
 fn mix(labels: &[u8]) -> u64 {
     let word = match labels {
         [_, _, _, _, _, _, _, _, ..] => ends::<8>(labels).map_or(0, |[a, b]| {

@@ -88,10 +88,16 @@ impl Tree {
     /// The name's last one and last two labels begin at the places given.
     #[inline]
     pub(super) fn place(&self, name: &[u8], last_labels_at: [u8; 2]) -> Option<LocalPlace> {
-        if self.glance.is_elsewhere(name, last_labels_at) {
+        if self.is_elsewhere(name, last_labels_at) {
             return None;
         }
         Some(LocalPlace(self.hash_whole(name)))
+    }
+
+    /// As [`Tree::place`], whether it is nowhere.
+    #[inline]
+    pub(super) fn is_elsewhere(&self, name: &[u8], last_labels_at: [u8; 2]) -> bool {
+        self.glance.is_elsewhere(name, last_labels_at)
     }
 
     /// Fetches what a look-up at this place reads first; the value says nothing.

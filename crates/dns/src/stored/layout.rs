@@ -63,8 +63,15 @@ impl<'a> Stored<'a> {
     /// Records in the answer, authority and additional section, OPT not counted.
     #[inline]
     pub fn counts(self) -> [u16; 3] {
-        let word = |at: usize| u16::from_ne_bytes([self.header[at], self.header[at + 1]]);
+        let word = |at: usize| u16::from_be_bytes([self.header[at], self.header[at + 1]]);
         [word(2), word(4), word(6)]
+    }
+
+    /// The response code, the flags, and the counts as they stand in a message's header.
+    #[inline]
+    pub(crate) fn head(self) -> [u8; 8] {
+        let [head @ .., _, _, _, _, _, _] = *self.header;
+        head
     }
 
     /// Neither an error nor any data: NOERROR without records in the answer section.

@@ -5,10 +5,10 @@
 //! |rcode |flags |AN  |NS  |AR  |additional at|body |TTL count|body ... |TTL offsets, 2 octets each|
 //! ```
 //!
-//! Numbers are in the machine's byte order. The body is what follows the question in the message: answer,
-//! authority and additional section without OPT. Names in it are compressed against the question, which begins
-//! at offset 12 of every message, and against each other. `additional at` and the TTL offsets count from the
-//! start of the body.
+//! The counts are in network order, as in a message; other numbers are in the machine's. The body is what follows the
+//! question in the message: answer, authority and additional section without OPT. Names in it are compressed against
+//! the question, which begins at offset 12 of every message, and against each other. `additional at` and the TTL
+//! offsets count from the start of the body.
 
 mod amend;
 mod builder;

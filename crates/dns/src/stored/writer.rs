@@ -154,11 +154,8 @@ impl Writer {
         let additional_at = self.additional_at.unwrap_or(self.body.len());
         out.reserve_exact(STORED_HEADER_BYTES + self.body.len() + 2 * self.ttl_offsets.len());
         out.extend([rcode, flags]);
-        let [answers, authority, additional] = self.counts;
+        out.extend(self.counts.map(u16::to_be_bytes).as_flattened());
         for word in [
-            answers,
-            authority,
-            additional,
             additional_at as u16,
             self.body.len() as u16,
             self.ttl_offsets.len() as u16,

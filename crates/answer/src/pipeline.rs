@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-use sluicegate_dns::{BriefName, HEADER_BYTES, Name, Query, QueryError, Stored, rcode};
+use sluicegate_dns::{Brief, BriefName, HEADER_BYTES, Name, Query, QueryError, Stored, rcode};
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 
 use crate::alias::Alias;
@@ -67,9 +67,15 @@ impl Prepared {
 
     #[inline]
     fn read(&mut self, context: &Context<'_>, msg: &[u8]) {
-        self.plain = Plain::read(context, msg, &mut self.name);
+        self.plain = None;
+        let Some(brief) = Brief::read(msg, &mut self.name) else {
+            return self.read_at_length(context, msg);
+        };
+        self.plain = Plain::of(context, brief, &self.name);
         if self.plain.is_none() {
-            self.read_at_length(context, msg);
+            self.error = None;
+            self.query.take(brief, &self.name, msg);
+            self.locate(context);
         }
     }
 
@@ -81,15 +87,23 @@ impl Prepared {
         prepared
     }
 
-    #[inline]
     fn read_at_length(&mut self, context: &Context<'_>, msg: &[u8]) {
-        (self.error, self.place, self.local) = (None, None, None);
-        if let Err(error) = self.query.read(msg) {
-            self.error = Some(error);
+        self.error = self.query.read(msg).err();
+        self.locate(context);
+    }
+
+    /// Says where the answer to the query is to be found.
+    #[inline]
+    fn locate(&mut self, context: &Context<'_>) {
+        (self.place, self.local) = (None, None);
+        if self.error.is_some() {
             return;
         }
         self.local = context.policy.local.place(&self.query);
-        if let Some(key) = key(&self.query.name, &self.query) {
+        // What is local is seldom looked for in the cache.
+        if self.local.is_none()
+            && let Some(key) = key(&self.query.name, &self.query)
+        {
             self.place = Some(context.cache.place(&key));
         }
     }
@@ -174,11 +188,14 @@ pub fn answer(
 ) -> Verdict {
     let query_len = query_len.min(buf.len());
     if !Plain::serves(context, request) {
-        return answer_at_length(context, request, buf, query_len);
+        return answer_at_length(context, request, buf, query_len, None);
     }
     let mut name = BriefName::empty();
-    let Some(plain) = Plain::read(context, &buf[..query_len], &mut name) else {
-        return answer_at_length(context, request, buf, query_len);
+    let Some(brief) = Brief::read(&buf[..query_len], &mut name) else {
+        return answer_at_length(context, request, buf, query_len, None);
+    };
+    let Some(plain) = Plain::of(context, brief, &name) else {
+        return answer_at_length(context, request, buf, query_len, Some((brief, &name)));
     };
     if exceeds(context, request, None) {
         return Verdict::Drop(DropReason::IpRatelimit);
@@ -189,16 +206,23 @@ pub fn answer(
     }
 }
 
-/// As [`answer`], by every rule in its turn.
+/// As [`answer`], by every rule in its turn; what was read of the query need not be read again.
 #[inline(never)]
 fn answer_at_length(
     context: &Context<'_>,
     request: &Request,
     buf: &mut [u8],
     query_len: usize,
+    read: Option<(Brief, &BriefName)>,
 ) -> Verdict {
+    let msg = &buf[..query_len];
     let mut prepared = Prepared::empty();
-    prepared.read_at_length(context, &buf[..query_len]);
+    if let Some((brief, name)) = read {
+        prepared.query.take(brief, name, msg);
+        prepared.locate(context);
+    } else {
+        prepared.read_at_length(context, msg);
+    }
     if exceeds(context, request, Some(&prepared)) {
         return Verdict::Drop(DropReason::IpRatelimit);
     }

@@ -33,14 +33,13 @@ impl Plain {
             && request.transport == Transport::Udp
     }
 
-    /// Reads a message, if it is such a query.
+    /// What was read of a message, if it is such a query.
     #[expect(
         clippy::inline_always,
         reason = "called twice, where its parts can stay in registers"
     )]
     #[inline(always)]
-    pub(crate) fn read(context: &Context<'_>, msg: &[u8], name: &mut BriefName) -> Option<Self> {
-        let brief = Brief::read(msg, name)?;
+    pub(crate) fn of(context: &Context<'_>, brief: Brief, name: &BriefName) -> Option<Self> {
         let local = &context.policy.local;
         if !is_data(brief.qtype) || !local.is_elsewhere(brief.name(name), brief.last_labels_at) {
             return None;

@@ -1,7 +1,7 @@
 //! Queries as nearly all are, read and answered without a detour.
 
 use crate::HEADER_BYTES;
-use crate::edns::OptReply;
+use crate::edns::{Edns, OptReply};
 use crate::name::{lower_8, lower_16, measure};
 use crate::render::{self, age_ttls, copy};
 use crate::stored::Stored;
@@ -142,6 +142,24 @@ impl Brief {
         self.flags & render::CD != 0
     }
 
+    /// AD.
+    pub(crate) fn is_ad(self) -> bool {
+        self.flags & render::AD != 0
+    }
+
+    /// The OPT record, if there is one.
+    #[inline]
+    pub(crate) fn edns(self) -> Option<Edns> {
+        self.has_opt.then_some(Edns {
+            udp_size: self.udp_size,
+            version: 0,
+            dnssec_ok: self.dnssec_ok,
+            cookie: None,
+            nsid: false,
+            keepalive: false,
+        })
+    }
+
     /// Where the records begin in its reply.
     #[inline]
     pub fn body_at(self) -> usize {
@@ -176,7 +194,7 @@ impl Brief {
         } else {
             0
         };
-        let secure = stored.is_secure() && (self.dnssec_ok || self.flags & render::AD != 0);
+        let secure = stored.is_secure() && (self.dnssec_ok || self.is_ad());
         let ad = if secure { render::AD } else { 0 };
         let counts = u64::from_be_bytes(stored.head()) & COUNTS | QUESTIONS;
         let counts = counts + u64::from(self.has_opt);

@@ -56,7 +56,9 @@ fn agree(msg: &[u8]) -> Result<bool, TestCaseError> {
         (query.dnssec_ok(), query.cd)
     );
     prop_assert_eq!(usize::from(brief.udp_size), query.udp_limit(usize::MAX));
-    prop_assert!(query.rd);
+    let mut taken = Query::empty();
+    taken.take(brief, &name, msg);
+    prop_assert_eq!(taken, query);
     Ok(true)
 }
 

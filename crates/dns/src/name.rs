@@ -70,6 +70,13 @@ impl Name {
         lower_into(&mut self.bytes[..wire.len()], wire);
     }
 
+    /// Becomes the name that a slice of at most 255 octets is, in lower case.
+    #[inline]
+    pub(crate) fn take(&mut self, wire: &[u8]) {
+        self.len = wire.len() as u8;
+        crate::render::copy(&mut self.bytes[..wire.len()], wire);
+    }
+
     /// Reads a name in presentation format (RFC 1035, 5.1: `\.` and `\DDD` escape); the last dot may lack.
     pub fn from_text(text: &str) -> Result<Self, NameError> {
         let mut wire = [0u8; MAX_NAME_BYTES];

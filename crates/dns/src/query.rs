@@ -1,6 +1,7 @@
-use crate::HEADER_BYTES;
+use crate::brief::{Brief, BriefName};
 use crate::edns::Edns;
 use crate::name::{Name, measure};
+use crate::{HEADER_BYTES, class};
 
 /// A query: header, one question, at most one OPT record, all checked.
 ///
@@ -8,7 +9,7 @@ use crate::name::{Name, measure};
 ///  0  2  4  6  8  10 12            12+qname   +4
 ///  |ID|FL|QD|AN|NS|AR|QNAME ... 0 |QTYPE|QCLASS| OPT ...
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query {
     /// Message identifier.
     pub id: u16,
@@ -173,6 +174,21 @@ impl Query {
         self.qclass = u16::from_be_bytes([c0, c1]);
         self.question_len = question_len;
         Ok(())
+    }
+
+    /// Becomes the query from which `brief` and `name` were read, without reading it again.
+    #[inline]
+    pub fn take(&mut self, brief: Brief, name: &BriefName, msg: &[u8]) {
+        self.id = msg.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+        self.rd = true;
+        self.cd = brief.checking_disabled();
+        self.ad = brief.is_ad();
+        self.name.take(brief.name(name));
+        self.last_labels_at = brief.last_labels_at;
+        self.qtype = brief.qtype;
+        self.qclass = class::IN;
+        self.question_len = brief.body_at() - HEADER_BYTES;
+        self.edns = brief.edns();
     }
 
     /// DO: the client wants DNSSEC records.

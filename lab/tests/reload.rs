@@ -1,4 +1,4 @@
-//! SIGHUP: a good configuration takes effect and keeps the cache, a bad one changes nothing, no query is lost. SIGTERM:
+//! SIGHUP: a good configuration takes effect and keeps what it allows of the cache, a bad one changes nothing, no query is lost. SIGTERM:
 //! those who wait are answered first.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -13,6 +13,7 @@ use sluicegate_lab::harness::suite;
 use sluicegate_lab::needs;
 use sluicegate_lab::netns::Netns;
 use sluicegate_lab::scene::{PATIENCE, Path, SERVER_V4, Scene};
+use sluicegate_lab::upstream::Knobs;
 use sluicegate_lab::wire::{Message, OpenLoop, ask_open_loop, query, rcode, rtype};
 
 fn main() -> ExitCode {
@@ -21,6 +22,16 @@ fn main() -> ExitCode {
             "a_good_file_takes_effect_and_keeps_the_cache",
             needs![Root, Netns],
             a_good_file_takes_effect,
+        )
+        .test(
+            "what_the_new_file_forbids_is_forgotten",
+            needs![Root, Netns],
+            what_the_new_file_forbids_is_forgotten,
+        )
+        .test(
+            "what_the_old_engine_finds_late_is_not_kept",
+            needs![Root, Netns],
+            what_the_old_engine_finds_late_is_not_kept,
         )
         .test(
             "a_bad_file_changes_nothing",
@@ -96,6 +107,74 @@ fn a_good_file_takes_effect() -> Result<()> {
         "the XDP program was changed"
     );
     ask(&scene, Path::Xdp, "after.upstream.example")?;
+    Ok(())
+}
+
+/// Of answers that are in the cache, and that workers remember: those of a zone that has another upstream now are asked
+/// for anew, the others not; with addresses that are private now, none is told.
+fn what_the_new_file_forbids_is_forgotten() -> Result<()> {
+    const NAMES: [&str; 2] = ["www.kept.example", "www.moved.example"];
+    let scene = Scene::new(1)?;
+    let other = scene.other_upstream()?;
+    let expired = "  serve-expired: yes\n";
+    let server = scene.start(expired)?;
+    let ask_all = |wanted: usize| -> Result<()> {
+        for (path, name) in Path::ALL
+            .into_iter()
+            .flat_map(|path| NAMES.map(|name| (path, name)))
+        {
+            for _ in 0..3 {
+                let answer = ask(&scene, path, name)?;
+                ensure!(
+                    answer.answer.len() == wanted,
+                    "{name} over {path}: {answer:?}"
+                );
+            }
+        }
+        Ok(())
+    };
+    ask_all(1)?;
+    let zone = format!("{expired}forward-zone:\n  name: moved.example\n  forward-addr: {other}\n");
+    server.reload(&scene.config(&zone))?;
+    server.wait_for_line("changed for moved.example", PATIENCE * 2)?;
+    ask_all(1)?;
+    let asked = (scene.upstream.counts().udp, other.counts().udp);
+    ensure!(asked == (2, 1), "{asked:?}");
+    let private = format!("{zone}server:\n  private-address: 192.0.2.0/24\n");
+    server.reload(&scene.config(&private))?;
+    server.wait_for_line("private-address has changed", PATIENCE * 2)?;
+    ask_all(0)?;
+    server.expect_sum("msg.cache.", "flushed", 3)
+}
+
+/// A question that the old engine has when the new one takes over: whoever asked it may have its answer, nobody else.
+fn what_the_old_engine_finds_late_is_not_kept() -> Result<()> {
+    const NAME: &str = "late.upstream.example";
+    let silent = |silent| Knobs {
+        silent,
+        ..Knobs::default()
+    };
+    let scene = Scene::new(1)?;
+    let server = scene.start("")?;
+    let before = scene.upstream.counts().udp;
+    scene.upstream.set(silent(true));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| ask(&scene, Path::Udp, NAME));
+        let end = Instant::now() + PATIENCE;
+        while scene.upstream.counts().udp == before {
+            ensure!(Instant::now() < end, "nobody asks the upstream");
+            thread::sleep(Duration::from_millis(2));
+        }
+        server.reload(&scene.config("  private-address: 192.0.2.0/24"))?;
+        server.wait_for_line("private-address has changed", PATIENCE * 2)?;
+        scene.upstream.set(silent(false));
+        // The answer, or SERVFAIL where all this has taken too long.
+        waiting.join().expect("no panic").map(drop)
+    })?;
+    for path in Path::ALL {
+        let answer = ask(&scene, path, NAME)?;
+        ensure!(answer.answer.is_empty(), "{path}: {answer:?}");
+    }
     Ok(())
 }
 

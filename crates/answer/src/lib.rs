@@ -30,6 +30,8 @@ mod limits;
 #[cfg(not(loom))]
 mod local;
 #[cfg(not(loom))]
+mod outdated;
+#[cfg(not(loom))]
 mod packets;
 #[cfg(not(loom))]
 mod pipeline;
@@ -57,6 +59,7 @@ mod exports {
     pub use crate::failure::Unresolved;
     pub use crate::limits::Limits;
     pub use crate::local::{LocalError, RdataError, RecordError};
+    pub use crate::outdated::Outdated;
     pub use crate::packets::{Packets, Repeated, Sighting, Ticket};
     pub use crate::pipeline::{
         Context, FETCH_AHEAD, Fallback, Prepared, answer, answer_and_learn, answer_known,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use common::{Client, Message, Server, record};
 use sluicegate_answer::{
-    Context, Findings, Packets, Prepared, Repeated, Security, Sighting, Verdict, answer,
+    Context, Findings, Outdated, Packets, Prepared, Repeated, Security, Sighting, Verdict, answer,
     answer_and_learn, answer_known, answer_prepared, prepare,
 };
 use sluicegate_dns::rtype;
@@ -211,4 +211,24 @@ fn two_queries_that_come_in_turn_are_both_learnt() {
     }
     // But for the rare seed with which both have the same slot: then neither pushes the other out.
     assert!(worker.known == 16 || worker.known == 0, "{}", worker.known);
+}
+
+#[test]
+fn what_is_forgotten_is_no_longer_known() {
+    let mut numbers = Numbers(0x5347);
+    let server = Server::new(CONF);
+    let mut worker = Worker::new();
+    resolve(&server, 2, &mut numbers);
+    let client = Client::new("name2.lab", rtype::A);
+    for _ in 0..4 {
+        let (verdict, _) = server.with(|context| worker.ask(context, &client));
+        assert!(matches!(verdict, Verdict::Reply(_)));
+    }
+    assert!(worker.known > 0);
+    let zone: sluicegate_dns::Name = "lab".parse().expect("a name");
+    assert_eq!(server.brain.forget(&Outdated::Below([zone].into())), 1);
+    let known = worker.known;
+    let (verdict, _) = server.with(|context| worker.ask(context, &client));
+    assert!(matches!(verdict, Verdict::Miss(_)));
+    assert_eq!(worker.known, known);
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Client, Message, Server, ede, record, records};
-use sluicegate_answer::{Findings, Security, Transport, Unresolved, Verdict};
+use sluicegate_answer::{Findings, Outdated, Security, Transport, Unresolved, Verdict};
 use sluicegate_dns::{Ede, rcode, rtype};
 use sluicegate_telemetry::Counter;
 
@@ -466,4 +466,53 @@ fn who_may_only_look_into_the_cache_sees_failures_too() {
     assert_eq!(shape(&server.ask(&looks).reply()), (5, None, vec![]));
     server.ask_and_find(&asks, &FAILED);
     assert_eq!(shape(&server.ask(&looks).reply()), (2, Some(22), vec![]));
+}
+
+#[test]
+fn what_is_forgotten_is_told_neither_fresh_nor_expired() {
+    let mut server = Server::new(STALE);
+    let zone: sluicegate_dns::Name = "inner.lab".parse().expect("a name");
+    let below = Outdated::Below([zone].into());
+    let names = ["www.inner.lab", "inner.lab", "www.lab", "xinner.lab"];
+    for name in names {
+        server.ask_and_find(&client(name), &found(&address(name, 60, 1)));
+    }
+    // Asked for under another name, but an answer from there: "inner.lab" follows the question.
+    let alias = client("alias.lab");
+    let leads = Message::reply("alias.lab", rtype::A)
+        .answer(record(
+            b"\xc0\x0c",
+            rtype::CNAME,
+            60,
+            b"\x03www\x05inner\xc0\x12",
+        ))
+        .answer(record(b"\xc0\x27", rtype::A, 60, &[192, 0, 2, 1]))
+        .build();
+    server.ask_and_find(&alias, &found(&leads));
+    assert_eq!(records(&server.ask(&alias).reply()).len(), 2);
+    // Why it failed is not known.
+    let failed = client("failed.lab");
+    server.ask_and_find(&failed, &FAILED);
+    assert_eq!(server.brain.forget(&Outdated::Nothing), 0);
+    assert_eq!(server.brain.forget(&below), 4);
+    for gone in ["www.inner.lab", "inner.lab", "alias.lab", "failed.lab"] {
+        assert!(!server.miss(&client(gone)).stale, "{gone}");
+    }
+    for kept in ["www.lab", "xinner.lab"] {
+        assert_eq!(
+            shape(&server.ask(&client(kept)).reply()),
+            (0, None, vec![60]),
+            "{kept}"
+        );
+    }
+    server.advance(61);
+    for gone in ["www.inner.lab", "alias.lab"] {
+        assert!(!server.has_expired(&client(gone)), "{gone}");
+        let (reply, stale) = server.fail(&client(gone), Unresolved::NoAnswer);
+        assert_eq!((stale, reply[3] & 15), (false, 2), "{gone}");
+    }
+    assert!(server.has_expired(&client("www.lab")));
+    assert_eq!(server.brain.forget(&Outdated::All), 2);
+    assert!(!server.has_expired(&client("www.lab")));
+    assert_eq!(server.brain.cache.stats().flushed, 6);
 }

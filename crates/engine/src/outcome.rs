@@ -9,6 +9,9 @@ pub struct Outcome {
     pub question: Question,
     /// What the engine found, or why it could not.
     pub result: Result<Answer, Failure>,
+    /// Whether another engine, perhaps with another configuration, had taken over from the one that found it. It is for
+    /// those who have asked before that, and not to be kept.
+    pub superseded: bool,
 }
 
 /// The engine's answer.

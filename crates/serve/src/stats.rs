@@ -98,6 +98,7 @@ fn cache_lines(out: &mut String, cache: &CacheStats) {
         ("msg.cache", "inserted", cache.inserted),
         ("msg.cache", "evicted", cache.evicted),
         ("msg.cache", "declined", cache.declined),
+        ("msg.cache", "flushed", cache.flushed),
     ];
     for (prefix, name, value) in rows {
         line(out, prefix, name, value);

@@ -35,6 +35,11 @@ impl<'a> Key<'a> {
         self.name
     }
 
+    /// The policy view.
+    pub(super) fn view(&self) -> u16 {
+        (self.ident >> VIEW_SHIFT) as u16 & MAX_VIEW
+    }
+
     /// Everything of the key but the name.
     #[inline]
     pub(super) fn ident(&self) -> u64 {

@@ -224,12 +224,15 @@ impl<const W: usize> Growing<W> {
         self.homes(hash).for_each(|(_, set)| change(set));
     }
 
-    /// Sees all sets in use, with nothing moved meanwhile.
-    pub(super) fn walk<R>(&self, see: impl FnOnce(&mut dyn Iterator<Item = Set<'_, W>>) -> R) -> R {
+    /// Sees all sets in use, one after the other, with nothing moved meanwhile; while one is seen, nobody writes. What is
+    /// entered while this lasts may be in sets seen before.
+    pub(super) fn walk(&self, mut see: impl FnMut(Set<'_, W>)) {
         self.writers().walkers += 1;
-        let result = see(&mut (0..self.len()).filter_map(|index| self.get(index)));
+        for index in 0..self.len() {
+            let _still = self.writers();
+            self.get(index).into_iter().for_each(&mut see);
+        }
         self.writers().walkers -= 1;
-        result
     }
 
     #[inline]

@@ -63,6 +63,8 @@ pub(crate) use entry::WordKey;
 pub use entry::{Key, Variant, Variants};
 #[cfg(not(loom))]
 pub use table::{Cache, CacheStats, Entry, Hit, Inserted, Place, Sought};
+#[cfg(not(loom))]
+pub(crate) use write::Held;
 
 #[cfg(test)]
 #[cfg(loom)]

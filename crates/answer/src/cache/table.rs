@@ -6,7 +6,7 @@ use super::growing::{Entered, Growing, Spare};
 use super::hash::KeyHasher;
 use super::memory::Sets;
 use super::set::{Set, Wanted};
-use super::write::NewEntry;
+use super::write::{Held, NewEntry};
 
 /// The answer cache, shared by all workers. See the module's description for its shape and bounds.
 pub struct Cache {
@@ -18,6 +18,7 @@ pub struct Cache {
     inserted: AtomicU64,
     evicted: AtomicU64,
     declined: AtomicU64,
+    flushed: AtomicU64,
 }
 
 /// Where a key belongs: what a batch computes first, so that the memory is on its way when it is asked.
@@ -92,6 +93,8 @@ pub struct CacheStats {
     pub evicted: u64,
     /// Entries not stored so far: too large, or the set was busy.
     pub declined: u64,
+    /// Entries removed so far because a new configuration may not have it so.
+    pub flushed: u64,
 }
 
 impl Cache {
@@ -114,6 +117,7 @@ impl Cache {
             inserted: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             declined: AtomicU64::new(0),
+            flushed: AtomicU64::new(0),
         }
     }
 
@@ -309,15 +313,19 @@ impl Cache {
 
     /// Removes every entry whose name (lower-cased wire form) is chosen; how many went.
     pub fn flush(&self, mut chosen: impl FnMut(&[u8]) -> bool) -> u64 {
-        let small: usize = self.small.walk(|sets| {
-            sets.filter_map(|set| set.remove_names(&mut chosen))
-                .sum::<usize>()
-        });
-        let large: usize = self.large.walk(|sets| {
-            sets.filter_map(|set| set.remove_names(&mut chosen))
-                .sum::<usize>()
-        });
-        (small + large) as u64
+        self.flush_held(|held| chosen(held.name()))
+    }
+
+    /// Removes every entry that is chosen; how many went. Whoever looks for one of these afterwards does not find it,
+    /// whatever other threads were doing meanwhile, unless they have stored it anew.
+    pub(crate) fn flush_held(&self, mut chosen: impl FnMut(&Held<'_>) -> bool) -> u64 {
+        let mut gone = 0;
+        self.small
+            .walk(|set| gone += set.remove_chosen(&mut chosen));
+        self.large
+            .walk(|set| gone += set.remove_chosen(&mut chosen));
+        self.flushed.fetch_add(gone as u64, Relaxed);
+        gone as u64
     }
 
     /// Counts the entries of up to 4,096 sets of each size; those of a larger cache are estimated from them. The
@@ -332,6 +340,7 @@ impl Cache {
             inserted: self.inserted.load(Relaxed),
             evicted: self.evicted.load(Relaxed),
             declined: self.declined.load(Relaxed),
+            flushed: self.flushed.load(Relaxed),
         }
     }
 

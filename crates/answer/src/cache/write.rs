@@ -21,6 +21,33 @@ pub(super) struct NewEntry<'a> {
     pub(super) used: bool,
 }
 
+/// An entry as it stands in the cache, shown to who chooses what is to go.
+pub(crate) struct Held<'a> {
+    name: &'a [u8],
+    prefix: Prefix,
+    /// What is stored, and all behind it.
+    rest: &'a [AtomicU64],
+}
+
+impl Held<'_> {
+    /// The lower-cased wire form of the name that it stands under.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.name
+    }
+
+    /// The view that it stands under.
+    pub(crate) fn view(&self) -> u16 {
+        Key::of(self.prefix, self.name).view()
+    }
+
+    /// What is stored, copied out.
+    pub(crate) fn stored(&self) -> Vec<u8> {
+        let words = self.rest.iter().take(self.prefix.stored_words());
+        let octets = words.flat_map(|word| word.load(Relaxed).to_le_bytes());
+        octets.take(self.prefix.stored_len()).collect()
+    }
+}
+
 impl<const W: usize> Set<'_, W> {
     /// Enters an answer in place of what it replaces, and of what must go for it. `None` when another
     /// writer holds the set; else how many live entries had to go.
@@ -85,12 +112,28 @@ impl<const W: usize> Set<'_, W> {
         }
     }
 
-    /// Removes the entries whose name is chosen; how many they were, or `None` when another writer holds
-    /// the set.
-    pub(super) fn remove_names(self, chosen: &mut impl FnMut(&[u8]) -> bool) -> Option<usize> {
-        self.write(|log| {
-            log.remove_where(|prefix, name| chosen(&name_bytes(name)[..prefix.name_len()]))
-        })
+    /// Removes the entries that are chosen; how many they were. Reads only, when there are none. Only while nobody else
+    /// writes: then the lock is free.
+    pub(super) fn remove_chosen(self, chosen: &mut impl FnMut(&Held<'_>) -> bool) -> usize {
+        let header = Header::load(self.words());
+        let mut marks = 0u64;
+        for index in 0..header.count {
+            let start = HEADER_WORDS + usize::from(header.starts[index]) * Self::UNIT_WORDS;
+            let parts = parts(self.words().get(start..).unwrap_or_default());
+            // What has no name is in a set that a panic left wrong.
+            let is_gone = parts.is_none_or(|(prefix, name, rest)| {
+                chosen(&Held {
+                    name: &name_bytes(name)[..prefix.name_len()],
+                    prefix,
+                    rest,
+                })
+            });
+            marks |= u64::from(is_gone) << index;
+        }
+        if marks == 0 {
+            return 0;
+        }
+        self.write(|log| log.remove_marked(marks)).unwrap_or(0)
     }
 
     /// Shows every entry, which is to take the place of those that have expired by `dead_at`. Only while nobody writes.
@@ -188,6 +231,16 @@ impl<const W: usize> Log<'_, W> {
                 Some(units) => self.header.remove(index, units),
                 None => index += 1,
             }
+        }
+        before - self.header.count
+    }
+
+    /// Removes entries by number, one bit each; how many went.
+    fn remove_marked(&mut self, marks: u64) -> usize {
+        let before = self.header.count;
+        for index in (0..before).rev().filter(|index| marks >> index & 1 == 1) {
+            let units = prefix_of(self.entry(index)).map_or(0, Self::units);
+            self.header.remove(index, units);
         }
         before - self.header.count
     }

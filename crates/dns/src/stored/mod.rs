@@ -16,6 +16,7 @@ mod compile;
 mod expired;
 mod layout;
 mod message;
+mod names;
 mod rdata;
 mod rotate;
 mod writer;

@@ -195,6 +195,7 @@ impl<W> Client<W> {
                 &Outcome {
                     question,
                     result: Err(Failure::EngineEnded),
+                    superseded: false,
                 },
                 waiters,
             );
@@ -228,6 +229,7 @@ impl<W> Client<W> {
             let outcome = Outcome {
                 question: question.clone(),
                 result: Err(Failure::Deadline),
+                superseded: false,
             };
             on_answer(&outcome, waiters);
         });

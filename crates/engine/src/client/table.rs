@@ -277,6 +277,15 @@ impl<W> Table<W> {
         });
     }
 
+    /// Whether a question is with an engine that has been replaced.
+    pub(super) fn is_superseded(&self, token: Token) -> bool {
+        let (index, epoch) = token.parts();
+        let slot = self.slots.get(index as usize);
+        let slot = slot.filter(|slot| slot.epoch == epoch);
+        let engine = slot.and_then(|slot| slot.entry.as_ref()?.engine);
+        engine.is_some() && engine != self.serving
+    }
+
     /// Whether anybody waits for something this engine has.
     pub(super) fn is_waited_for(&self, engine: u32) -> bool {
         self.entries()

@@ -199,6 +199,7 @@ impl<W> Client<W> {
                 reason: ShedReason::Refused,
             } => (token, Err(Failure::Refused)),
         };
+        let superseded = self.table.is_superseded(Token(token));
         // Unknown: the question was given up long ago.
         let Some((question, waiters)) = self.table.finish(Token(token)) else {
             return;
@@ -217,7 +218,12 @@ impl<W> Client<W> {
             self.bogus_log
                 .tell(&question, answer, self.summary.val_log_level);
         }
-        on_answer(&Outcome { question, result }, waiters);
+        let outcome = Outcome {
+            question,
+            result,
+            superseded,
+        };
+        on_answer(&outcome, waiters);
     }
 
     pub(super) fn read_control(

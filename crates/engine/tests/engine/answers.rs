@@ -410,6 +410,12 @@ fn reconfiguration_loses_nothing() {
     assert!(contains(&rig.outcome(3).unwrap().wire, &other.octets()));
     before.release();
     assert!(contains(&rig.outcome(1).unwrap().wire, &ADDRESS.octets()));
+    // That one came from an engine that had been replaced by then.
+    let is_superseded = |waiter: u32| {
+        let mut outcomes = rig.outcomes.iter();
+        outcomes.any(|(told, waiters)| told.superseded && waiters.contains(&waiter))
+    };
+    assert!(is_superseded(1) && !is_superseded(3));
     rig.run_until("the old engine's end", |_| {
         !std::path::Path::new(&format!("/proc/{old_pid}")).exists()
     });

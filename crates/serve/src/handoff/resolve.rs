@@ -56,8 +56,9 @@ pub(super) fn cache(
         &findings(answer),
         policy.limits(),
     ));
-    // A refusal of libunbound's `ratelimit` says nothing of the name.
-    if !answer.ratelimited {
+    // A refusal of libunbound's `ratelimit` says nothing of the name; and what an engine has found that was replaced may be
+    // what the new configuration forbids.
+    if !answer.ratelimited && !outcome.superseded {
         let cache = &shared.brain.cache;
         cache.insert_wanted(&resolution, wanted, policy.limits(), shared.now());
     }

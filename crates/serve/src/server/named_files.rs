@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -17,6 +17,13 @@ type Mark = (u64, u64, i64, i64);
 const KEPT_BY_ENGINE: &str = "auto-trust-anchor-file:";
 
 impl NamedFiles {
+    /// Those that are others than at that time, or there at one time only.
+    pub(super) fn changed_since(&self, former: &Self) -> BTreeSet<PathBuf> {
+        let all = self.0.keys().chain(former.0.keys());
+        let changed = all.filter(|path| self.0.get(*path) != former.0.get(*path));
+        changed.cloned().collect()
+    }
+
     /// Looks at every word of the text that is the absolute name of a file. (The configuration's own reader has
     /// made all names absolute.)
     pub(super) fn now(text: &str) -> Self {
@@ -54,7 +61,12 @@ mod tests {
         assert_ne!(first, missing);
         assert_eq!(first, NamedFiles::now(&text));
         std::fs::write(&path, "two!").unwrap();
-        assert_ne!(first, NamedFiles::now(&text));
+        let second = NamedFiles::now(&text);
+        assert_ne!(first, second);
+        for (before, changed) in [(&missing, 1), (&first, 1), (&second, 0)] {
+            assert_eq!(second.changed_since(before).len(), changed);
+            assert_eq!(before.changed_since(&second).len(), changed);
+        }
         std::fs::remove_file(&path).unwrap();
         assert_eq!(NamedFiles::now(&text), missing);
     }

@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use sluicegate_conf::Config;
+use sluicegate_answer::{self as answer, Brain};
+use sluicegate_conf::{Config, Outdated};
+use sluicegate_dns::Name;
 
 use super::error::ReloadError;
 use super::named_files::NamedFiles;
@@ -15,8 +18,9 @@ use crate::tcp;
 const LOOK: Duration = Duration::from_millis(100);
 
 impl RunningServer {
-    /// Reads the configuration again and lets it take effect, all or nothing. The cache stays; no query is
-    /// lost: what is new is opened before what is old is closed, and every worker swaps one pointer.
+    /// Reads the configuration again and lets it take effect, all or nothing. The cache stays, but for answers that may
+    /// be others by the new configuration; no query is lost: what is new is opened before what is old is closed, and
+    /// every worker swaps one pointer.
     ///
     /// Returns the options that have changed but need a restart.
     ///
@@ -54,7 +58,11 @@ impl RunningServer {
             warnings,
         } = load(&self.options.config_file)?;
         let files = NamedFiles::now(&config.engine.text);
-        if config.engine != self.config.engine || files != self.engine_files {
+        let changed_files = files.changed_since(&self.engine_files);
+        let outdated = config
+            .engine
+            .outdated_since(&self.config.engine, &changed_files);
+        if config.engine != self.config.engine || !changed_files.is_empty() {
             // The only step that can still fail; the old engine serves until the new one is ready.
             let outcome = self.parts.hub.reconfigure(config.engine.text.clone());
             // It may take longer than the watchdog's patience.
@@ -74,6 +82,8 @@ impl RunningServer {
         self.opener.configuration_changed();
         policy.succeed(&self.shared.brain.policy.load());
         self.shared.brain.policy.store(Arc::new(policy));
+        // Not before the new engine has taken over: what the old one finds since then is not stored.
+        forget(&self.shared.brain, outdated);
         self.parts.tcp.send(tcp::Command::Set(tcp_settings(
             config.tcp,
             self.parts.udp.len(),
@@ -92,6 +102,33 @@ impl RunningServer {
         self.schedule_statistics();
         Ok(restart)
     }
+}
+
+/// Forgets the answers that may be others now, and says how many and why.
+fn forget(brain: &Brain, outdated: Outdated) {
+    let (outdated, why) = match outdated {
+        Outdated::All(option) => (answer::Outdated::All, format!("{option} has changed")),
+        Outdated::Below(zones) if zones.is_empty() => return,
+        Outdated::Below(zones) => {
+            let names = zones.iter().map(|zone| zone.parse::<Name>());
+            let outdated = names
+                .collect::<Result<_, _>>()
+                .map_or(answer::Outdated::All, answer::Outdated::Below);
+            (outdated, format!("changed for {}", in_short(&zones)))
+        }
+    };
+    let count = brain.forget(&outdated);
+    tracing::info!("cache: {count} entries forgotten: {why}");
+}
+
+/// The first few of many zones.
+fn in_short(zones: &BTreeSet<String>) -> String {
+    const SHOWN: usize = 5;
+    let mut words: Vec<String> = zones.iter().take(SHOWN).cloned().collect();
+    if zones.len() > SHOWN {
+        words.push(format!("and {} more", zones.len() - SHOWN));
+    }
+    words.join(", ")
 }
 
 fn await_engine(

@@ -182,7 +182,11 @@ fn what_an_engine_under_replacement_has_is_not_joined() {
     send_all(&mut table, 1, now);
     table.stop_joining(1);
     let fresh = new(table.ask(question(b'a'), 2, resolve(0), now));
+    assert!(!table.is_superseded(old));
+    assert_eq!(send_all(&mut table, 2, now), [fresh]);
+    assert!(table.is_superseded(old) && !table.is_superseded(fresh));
     assert_eq!(table.finish(old), Some((question(b'a'), vec![1])));
+    assert!(!table.is_superseded(old));
     assert_eq!(table.ask(question(b'a'), 3, resolve(0), now), Asked::Joined);
     assert_eq!(table.finish(fresh), Some((question(b'a'), vec![2, 3])));
 }

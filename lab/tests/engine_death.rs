@@ -203,14 +203,35 @@ fn mixed(path: &str, id: u16) -> Vec<u8> {
     query(&name, rtype::A).id(id).build()
 }
 
-/// An engine that runs but does nothing: its heartbeat is missed, hits go on meanwhile.
+/// An engine that runs but does nothing: its heartbeat is missed; hits, local data and expired answers go on meanwhile.
 fn a_stuck_engine_is_replaced() -> Result<()> {
     let scene = Scene::new(1)?;
-    let server = scene.start(LOCAL_DATA)?;
+    let server = scene.start(&format!("{LOCAL_DATA}\n  serve-expired: yes"))?;
     let stuck = engine(&server)?;
-    let cached = ask(&scene, Path::Xdp, "cached.upstream.example", PATIENCE)?;
-    ensure!(is_answer(cached.as_ref()), "the first miss");
+    for name in ["cached.upstream.example", EXPIRED] {
+        let first = ask(&scene, Path::Xdp, name, PATIENCE)?;
+        ensure!(is_answer(first.as_ref()), "the first miss: {name}");
+    }
+    // What is waited for here is time itself.
+    thread::sleep(Duration::from_millis(3100));
     kill(Pid::from_raw(stuck), Signal::SIGSTOP)?;
+    let stopped = Instant::now();
+    let mut stale = 0;
+    for path in Path::ALL {
+        let told = ask(&scene, path, EXPIRED, PATIENCE)?;
+        let told = told.with_context(|| format!("no expired answer over {path}"))?;
+        // On a slow machine another engine may be at work by now.
+        if stopped.elapsed() < HEARTBEAT_LIMIT {
+            let ttl = told.answer.first().map(|record| record.ttl_secs);
+            ensure!(ttl == Some(STALE_TTL_SECS), "{path}: {told:?}");
+            stale += 1;
+        }
+        ensure!(is_answer(Some(&told)), "{path}: {told:?}");
+        let local = ask(&scene, path, "host.local.example", PATIENCE)?;
+        ensure!(is_answer(local.as_ref()), "{path}: {local:?}");
+    }
+    let told = server.stats()?.get("total.num.expired").copied();
+    ensure!(told >= Some(stale), "{told:?} expired answers for {stale}");
     let limit = Duration::from_secs(9);
     let miss = ask(&scene, Path::Xdp, "miss.upstream.example", limit)?;
     ensure!(is_answer(miss.as_ref()), "{miss:?}");
@@ -221,6 +242,13 @@ fn a_stuck_engine_is_replaced() -> Result<()> {
     }
     Ok(())
 }
+
+/// A name whose answer has expired after two seconds,
+const EXPIRED: &str = "ttl2.upstream.example";
+/// and lives so long when it is told all the same.
+const STALE_TTL_SECS: u32 = 30;
+/// No engine is given up before it has been silent for so long.
+const HEARTBEAT_LIMIT: Duration = Duration::from_secs(5);
 
 fn no_engine_outlives_its_server() -> Result<()> {
     let scene = Scene::new(1)?;

@@ -10,7 +10,7 @@ use sluicegate_bpf::{ListenKey, Owner, Tag as KeyTag, Vlans};
 use sluicegate_lab::peers;
 use sluicegate_lab::server::Server;
 use sluicegate_lab::upstream::Upstream;
-use sluicegate_lab::vm::wire;
+use sluicegate_lab::vm::{inside, wire};
 use sluicegate_lab::wire::{
     FrameSpec, Message, RawSocket, Tag, ask_udp, query, rtype, udp_frame, udp_payload,
 };
@@ -112,7 +112,7 @@ pub(crate) fn misses() -> Result<()> {
                     let waiting: Vec<_> = (0..100)
                         .map(|n| {
                             let asked = asked(n);
-                            scope.spawn(move || ask_udp(address, &asked, patience()))
+                            scope.spawn(move || ask_for_it(address, &asked))
                         })
                         .collect();
                     waiting
@@ -134,14 +134,31 @@ pub(crate) fn misses() -> Result<()> {
     }
     let after = replied(&server)?;
     ensure!(
-        after.0 - before.0 == 400 && after.1 == before.1,
+        after.0 - before.0 >= 400 && after.1 == before.1,
         "not all by AF_XDP: {before:?} {after:?}"
     );
     ensure!(
-        server.sum("xdp.eth0.0.resolved", "")? >= 100,
+        server.sum("xdp.eth0.", ".resolved")? >= 100,
         "nothing came from the engine"
     );
     Ok(())
+}
+
+/// Asks once; in the virtual machine, where an upstream server may be too slow for the resolver, again after SERVFAIL.
+fn ask_for_it(address: SocketAddr, asked: &[u8]) -> Result<Option<Vec<u8>>> {
+    const SERVFAIL: u8 = 2;
+    let until = Instant::now() + patience();
+    loop {
+        let answer = ask_udp(address, asked, patience())?;
+        let failed = answer
+            .as_ref()
+            .is_some_and(|answer| answer.get(3).is_some_and(|flags| flags & 15 == SERVFAIL));
+        if !failed || !inside() || Instant::now() > until {
+            return Ok(answer);
+        }
+        // A failure is remembered for some seconds.
+        std::thread::sleep(Duration::from_secs(1));
+    }
 }
 
 /// Two addresses on one interface, also for answers that had to be fetched: connected sockets accept no

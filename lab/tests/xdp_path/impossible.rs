@@ -187,7 +187,7 @@ pub(crate) fn stopped() -> Result<()> {
     site.wait_for_start(&server)?;
     site.wait_for_xdp(&server, &[SERVER4])?;
     let address = SocketAddr::new(SERVER4.parse()?, 53);
-    let asked = query("delay700.upstream.example", rtype::A).build();
+    let asked = query("delay300.upstream.example", rtype::A).build();
     let socket = site.here.enter(|| send_udp(address, &asked))?;
     server.wait_for_stats(patience(), |all| {
         all.iter()

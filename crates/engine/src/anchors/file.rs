@@ -70,7 +70,12 @@ impl Anchors {
 
     /// The root's keys, to begin with: the distribution's, if it has any, else those built in.
     pub(crate) fn of_the_root() -> Self {
-        let distribution = Self::read(Path::new(DISTRIBUTION_ROOT_KEY));
+        Self::of_the_root_from(Path::new(DISTRIBUTION_ROOT_KEY))
+    }
+
+    /// The same, with the distribution's in this file.
+    fn of_the_root_from(distribution: &Path) -> Self {
+        let distribution = Self::read(distribution);
         distribution
             .ok()
             .filter(|anchors| anchors.owner == "." && !anchors.records.is_empty())
@@ -257,6 +262,23 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         // A folder can't be read as a file, by root neither.
         assert_eq!(Anchors::kept_in(&std::env::temp_dir()), nothing);
+    }
+
+    #[test]
+    fn the_distribution_s_keys_come_before_those_built_in() {
+        let file = std::env::temp_dir().join(format!("sluicegate-root-{}", std::process::id()));
+        let built_in = Anchors::parse(&ROOT_ANCHORS.join("\n"));
+        assert_eq!(Anchors::of_the_root_from(&file), built_in);
+        let from_file = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Anchors::of_the_root_from(&file)
+        };
+        let theirs = from_file(". 86400 IN DS 4711 13 2 00AB\n");
+        assert_eq!(theirs.keys(), [KeyId(13, 4711)]);
+        for useless in ["", "\u{0}garbage\n", "example. IN DS 4711 13 2 00AB\n"] {
+            assert_eq!(from_file(useless), built_in, "{useless:?}");
+        }
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]

@@ -337,6 +337,9 @@ pub struct EngineConfig {
     pub text: String,
 }
 
+/// The most threads that the engine can have.
+pub const MAX_ENGINE_THREADS: u16 = 128;
+
 impl LocalZoneType {
     /// The type that a word of the configuration names. `ipset` names none of these.
     pub fn from_word(word: &str) -> Option<Self> {

@@ -11,6 +11,7 @@ mod defaults;
 mod diagnostic;
 mod lexer;
 mod load;
+mod origin;
 mod outdated;
 mod parse;
 mod pattern;

@@ -1,8 +1,11 @@
 use std::path::Path;
 
+use nix::unistd::geteuid;
 use sluicegate_answer::Policy;
 use sluicegate_conf::{Config, Diagnostic, LoadOptions, Severity, Version, render};
+use sluicegate_engine::StartError;
 
+use crate::process::{PrivilegeError, User};
 use crate::server::listen_addresses;
 use crate::xdp::forecast;
 
@@ -82,13 +85,46 @@ pub fn check(path: &Path, colour: bool) -> Checked {
     }
 }
 
+/// Logs where in the configuration that stands which the engine has not started with, if it says so.
+pub(crate) fn tell_refused(config: &Config, error: &StartError) {
+    if let StartError::Refused { line, message } = error
+        && let Some(place) = config.engine.origin(*line, message)
+    {
+        tracing::error!("{place}: libunbound does not start with this");
+    }
+}
+
+/// What is wrong with the user that the server is to become: an error for root, who would become that user.
+fn user_fault(config: &Config) -> Option<Diagnostic> {
+    let name = config
+        .username
+        .as_ref()
+        .filter(|name| !name.value.is_empty())?;
+    let Err(PrivilegeError::NoSuchUser { .. }) = User::find(&name.value) else {
+        return None;
+    };
+    let message = format!("there is no user `{}` on this machine", name.value);
+    let fault = if geteuid().is_root() {
+        Diagnostic::error(name.at, message)
+    } else {
+        Diagnostic::warning(name.at, message).label("started by root, the server would end at once")
+    };
+    Some(fault.help("create it, or write `username: \"\"`"))
+}
+
 /// Reads, and builds the policy if there is a configuration; its errors join the others.
 fn read(path: &Path) -> (sluicegate_conf::Loaded, Option<Policy>) {
     let mut read = sluicegate_conf::load(path, &options());
     if let Some(config) = &mut read.config {
         config.chaos.trust_anchors = sluicegate_engine::trust_anchors(&config.engine.text);
     }
+    let fault = read.config.as_ref().and_then(user_fault);
+    let is_usable = fault
+        .as_ref()
+        .is_none_or(|fault| fault.severity != Severity::Error);
+    read.diagnostics.extend(fault);
     let policy = match read.config.as_ref().map(Policy::build) {
+        Some(Ok(_)) if !is_usable => None,
         Some(Ok(policy)) => Some(policy),
         Some(Err(errors)) => {
             let diagnostics = errors

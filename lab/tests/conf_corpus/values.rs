@@ -49,6 +49,10 @@ const UNCHECKED: &[(&str, &str)] = &[
     ("ipsecmod-max-ttl", "the peer is built without the module"),
     ("ipsecmod-strict", "the peer is built without the module"),
     ("max-udp-size", "Unbound takes any text for 0"),
+    (
+        "trust-anchor",
+        "the peer looks at records only when it starts",
+    ),
     ("unknown-server-time-limit", "Unbound takes any text for 0"),
 ];
 

@@ -2,6 +2,8 @@
 //! files are looked up, and the engine's part is written.
 
 mod access;
+mod anchors;
+mod bounds;
 mod checks;
 mod engine;
 mod listen;

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::{checks, engine, listen, places, settings, status};
+use super::{anchors, checks, engine, listen, places, settings, status};
 use crate::tree::{OptionNode, Tree};
 use crate::{Config, Diagnostic, LoadOptions, SourceMap};
 
@@ -25,6 +25,7 @@ pub(crate) fn resolve(
     let mut config = settings::settings(&mut resolver, &places);
     config.listen = listen::listen(&mut resolver, config.port);
     checks::sense(&mut resolver, &config);
+    anchors::check(&mut resolver, &places);
     if options.check_files {
         places.check_files(&mut resolver);
     }

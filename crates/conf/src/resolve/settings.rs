@@ -1,5 +1,5 @@
 use super::places::Places;
-use super::{Resolver, access, tags};
+use super::{Resolver, access, bounds, tags};
 use crate::config::{ExpiredConfig, RateLimitConfig, XdpEnable, XdpMode, XdpRouteCheck};
 use crate::table::{Clause, Status};
 use crate::tree::OptionNode;
@@ -26,6 +26,7 @@ pub(super) fn settings(resolver: &mut Resolver<'_>, places: &Places) -> Config {
                 // Views are not built; their local zones are not the server's.
                 _ => true,
             };
+            bounds::report(resolver, option);
             debug_assert!(known, "no code honours {}", option.keyword.name);
         }
     }
@@ -41,7 +42,8 @@ fn server(
     config: &mut Config,
 ) -> bool {
     let text = resolver.text(option, 0);
-    match option.keyword.canonical {
+    let name = option.keyword.canonical;
+    match name {
         // These are taken up in a place of their own.
         "interface"
         | "interface-automatic"
@@ -49,7 +51,7 @@ fn server(
         | "directory"
         | "access-control-tag-action"
         | "access-control-tag-data" => {}
-        "port" => set_number(text, 1..=65_535, &mut config.port),
+        "port" => set_number(name, text, &mut config.port),
         "do-ip4" => set_bool(text, &mut config.do_ip4),
         "do-ip6" => set_bool(text, &mut config.do_ip6),
         "do-udp" => set_bool(text, &mut config.do_udp),
@@ -66,7 +68,10 @@ fn server(
         }
         "local-data-ptr" => access::local_data_ptr(resolver, option, config),
         "unblock-lan-zones" => set_bool(text, &mut config.unblock_lan_zones),
-        "num-threads" => config.num_threads = number(text).and_then(|n| u16::try_from(n).ok()),
+        "num-threads" => {
+            let threads = number(text).map(|threads| bounds::taken(name, threads));
+            config.num_threads = threads.and_then(|threads| u16::try_from(threads).ok());
+        }
         "username" => {
             config.username = Some(At {
                 value: text.to_owned(),
@@ -80,12 +85,8 @@ fn server(
             });
         }
         "statistics-interval" if text.is_empty() => config.statistics_interval_secs = 0,
-        "statistics-interval" => set_number(
-            text,
-            0..=i64::from(u32::MAX),
-            &mut config.statistics_interval_secs,
-        ),
-        name => return answers(name, text, config) || logging(name, text, places, config),
+        "statistics-interval" => set_number(name, text, &mut config.statistics_interval_secs),
+        _ => return answers(name, text, config) || logging(name, text, places, config),
     }
     true
 }
@@ -97,18 +98,16 @@ fn answers(name: &str, text: &str, config: &mut Config) -> bool {
         &mut config.chaos,
         &mut config.tcp,
     );
-    let ttl = 0..=i64::from(i32::MAX);
     match name {
         "msg-cache-size" => cache.size_bytes = bytes(text).unwrap_or(cache.size_bytes),
-        "cache-min-ttl" => set_number(text, ttl, &mut cache.min_ttl_secs),
-        "cache-max-ttl" => set_number(text, ttl, &mut cache.max_ttl_secs),
-        "cache-min-negative-ttl" => set_number(text, ttl, &mut cache.min_negative_ttl_secs),
-        "cache-max-negative-ttl" => set_number(text, ttl, &mut cache.max_negative_ttl_secs),
+        "cache-min-ttl" => set_number(name, text, &mut cache.min_ttl_secs),
+        "cache-max-ttl" => set_number(name, text, &mut cache.max_ttl_secs),
+        "cache-min-negative-ttl" => set_number(name, text, &mut cache.min_negative_ttl_secs),
+        "cache-max-negative-ttl" => set_number(name, text, &mut cache.max_negative_ttl_secs),
         "prefetch" => set_bool(text, &mut cache.prefetch),
-        "val-bogus-ttl" => set_number(text, ttl, &mut cache.bogus_ttl_secs),
-        "edns-buffer-size" => set_number(text, 12..=65_535, &mut message.edns_buffer_bytes),
-        // 65536 lifts the bound in Unbound, which a datagram cannot reach anyway.
-        "max-udp-size" => set_number(text, 512..=65_535, &mut message.max_udp_bytes),
+        "val-bogus-ttl" => set_number(name, text, &mut cache.bogus_ttl_secs),
+        "edns-buffer-size" => set_number(name, text, &mut message.edns_buffer_bytes),
+        "max-udp-size" => set_number(name, text, &mut message.max_udp_bytes),
         "deny-any" => set_bool(text, &mut message.deny_any),
         "edns-tcp-keepalive" => set_bool(text, &mut message.edns_tcp_keepalive),
         "ede" => message.ede = yes_no(text).ok().or(message.ede),
@@ -122,12 +121,8 @@ fn answers(name: &str, text: &str, config: &mut Config) -> bool {
         "hide-version" => set_bool(text, &mut chaos.hide_version),
         "hide-trustanchor" => set_bool(text, &mut chaos.hide_trustanchor),
         "nsid" => chaos.nsid = nsid(text),
-        "incoming-num-tcp" => set_number(
-            text,
-            0..=i64::from(u32::MAX),
-            &mut tcp.connections_per_thread,
-        ),
-        "tcp-idle-timeout" => set_number(text, 1..=120_000, &mut tcp.idle_timeout_ms),
+        "incoming-num-tcp" => set_number(name, text, &mut tcp.connections_per_thread),
+        "tcp-idle-timeout" => set_number(name, text, &mut tcp.idle_timeout_ms),
         _ => {
             return rate_limit(name, text, &mut config.rate_limit)
                 || expired(name, text, &mut config.cache.expired);
@@ -137,11 +132,10 @@ fn answers(name: &str, text: &str, config: &mut Config) -> bool {
 }
 
 fn rate_limit(name: &str, text: &str, limit: &mut RateLimitConfig) -> bool {
-    let number = 0..=i64::from(i32::MAX);
     match name {
-        "ip-ratelimit" => set_number(text, number, &mut limit.queries_per_sec),
+        "ip-ratelimit" => set_number(name, text, &mut limit.queries_per_sec),
         "ip-ratelimit-size" => limit.size_bytes = bytes(text).unwrap_or(limit.size_bytes),
-        "ip-ratelimit-factor" => set_number(text, number, &mut limit.factor),
+        "ip-ratelimit-factor" => set_number(name, text, &mut limit.factor),
         "ip-ratelimit-backoff" => set_bool(text, &mut limit.backoff),
         _ => return false,
     }
@@ -149,14 +143,13 @@ fn rate_limit(name: &str, text: &str, limit: &mut RateLimitConfig) -> bool {
 }
 
 fn expired(name: &str, text: &str, expired: &mut ExpiredConfig) -> bool {
-    let number = 0..=i64::from(i32::MAX);
     match name {
         "serve-expired" => set_bool(text, &mut expired.serve),
-        "serve-expired-ttl" => set_number(text, number, &mut expired.ttl_secs),
+        "serve-expired-ttl" => set_number(name, text, &mut expired.ttl_secs),
         "serve-expired-ttl-reset" => set_bool(text, &mut expired.ttl_reset),
-        "serve-expired-reply-ttl" => set_number(text, number, &mut expired.reply_ttl_secs),
+        "serve-expired-reply-ttl" => set_number(name, text, &mut expired.reply_ttl_secs),
         "serve-expired-client-timeout" => {
-            set_number(text, number, &mut expired.client_timeout_ms);
+            set_number(name, text, &mut expired.client_timeout_ms);
         }
         _ => return false,
     }
@@ -166,8 +159,8 @@ fn expired(name: &str, text: &str, expired: &mut ExpiredConfig) -> bool {
 fn logging(name: &str, text: &str, places: &Places, config: &mut Config) -> bool {
     let log = &mut config.log;
     match name {
-        "val-log-level" => set_number(text, 0..=255, &mut log.val_log_level),
-        "verbosity" => set_number(text, 0..=255, &mut log.verbosity),
+        "val-log-level" => set_number(name, text, &mut log.val_log_level),
+        "verbosity" => set_number(name, text, &mut log.verbosity),
         "logfile" => {
             log.logfile = (!text.is_empty()).then(|| places.locate(text));
             // A file named later than `use-syslog: yes` wins over it, as in Unbound.
@@ -212,8 +205,8 @@ fn control(
 
 fn xdp(resolver: &Resolver<'_>, option: &OptionNode, config: &mut Config) -> bool {
     let text = resolver.text(option, 0);
-    let xdp = &mut config.xdp;
-    match (option.keyword.canonical, text) {
+    let (name, xdp) = (option.keyword.canonical, &mut config.xdp);
+    match (name, text) {
         ("enable", "auto") => xdp.enable = XdpEnable::Auto,
         ("enable", "yes") => xdp.enable = XdpEnable::Yes,
         ("enable", "no") => xdp.enable = XdpEnable::No,
@@ -222,10 +215,10 @@ fn xdp(resolver: &Resolver<'_>, option: &OptionNode, config: &mut Config) -> boo
         ("mode", "copy") => xdp.mode = XdpMode::Copy,
         ("mode", "generic") => xdp.mode = XdpMode::Generic,
         ("queues", _) => xdp.queues = number(text).and_then(|n| u32::try_from(n).ok()),
-        ("frames", _) => set_number(text, 1..=1 << 24, &mut xdp.frames),
-        ("rx-ring", _) => set_number(text, 1..=1 << 24, &mut xdp.rx_ring),
-        ("tx-ring", _) => set_number(text, 1..=1 << 24, &mut xdp.tx_ring),
-        ("busy-poll", _) => set_number(text, 0..=1_000_000, &mut xdp.busy_poll_us),
+        ("frames", _) => set_number(name, text, &mut xdp.frames),
+        ("rx-ring", _) => set_number(name, text, &mut xdp.rx_ring),
+        ("tx-ring", _) => set_number(name, text, &mut xdp.tx_ring),
+        ("busy-poll", _) => set_number(name, text, &mut xdp.busy_poll_us),
         ("route-check", "auto") => xdp.route_check = XdpRouteCheck::Auto,
         ("route-check", "yes") => xdp.route_check = XdpRouteCheck::Yes,
         ("route-check", "no") => xdp.route_check = XdpRouteCheck::No,
@@ -254,10 +247,10 @@ fn set_bool(text: &str, target: &mut bool) {
     *target = yes_no(text).unwrap_or(*target);
 }
 
-/// A number out of bounds counts as the bound.
-fn set_number<T: TryFrom<i64>>(text: &str, bounds: std::ops::RangeInclusive<i64>, target: &mut T) {
+/// A number out of its option's bounds counts as the bound.
+fn set_number<T: TryFrom<i64>>(name: &str, text: &str, target: &mut T) {
     if let Some(value) = number(text)
-        && let Ok(value) = T::try_from(value.clamp(*bounds.start(), *bounds.end()))
+        && let Ok(value) = T::try_from(bounds::taken(name, value))
     {
         *target = value;
     }

@@ -631,3 +631,63 @@ fn a_tag_that_is_not_defined_is_named_with_a_remedy() {
     let help = loaded.diagnostics[0].help.as_deref();
     assert_eq!(help, Some("write `define-tag: \"walled\"` above this line"));
 }
+
+#[test]
+fn a_number_beyond_its_bounds_is_named_with_what_it_counts_as() {
+    let warnings = |text: &str| messages(text, Severity::Warning);
+    for (option, taken) in [
+        ("serve-expired-ttl: -5", 1),
+        ("cache-max-ttl: -1", 0),
+        ("max-udp-size: 12", 512),
+    ] {
+        let loaded = read(&format!("server: {option}"));
+        let [warning] = &loaded.diagnostics[..] else {
+            panic!("{option}: {}", loaded.render(false));
+        };
+        let label = format!("taken as {taken}");
+        assert_eq!(warning.severity, Severity::Warning, "{option}");
+        assert!(loaded.render(false).contains(&label), "{option}");
+    }
+    for fine in [
+        "serve-expired-ttl: 0",
+        "max-udp-size: 65536",
+        "num-threads: 128",
+    ] {
+        assert!(warnings(&format!("server: {fine}")).is_empty(), "{fine}");
+    }
+    let most = format!("the engine has at most {MAX_ENGINE_THREADS} threads");
+    assert_eq!(warnings("server: num-threads: 1000"), [most]);
+    // For ever is what 0 would be.
+    assert_eq!(
+        config("server: serve-expired-ttl: -5")
+            .cache
+            .expired
+            .ttl_secs,
+        1
+    );
+}
+
+#[test]
+fn anchors_and_hints_without_records_are_errors() {
+    let dir = std::env::temp_dir().join(format!("sluicegate-anchors-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let empty = dir.join("empty");
+    std::fs::write(&empty, "; nothing\n").unwrap();
+    let good = dir.join("good");
+    std::fs::write(&good, ". DS 1 8 2 00\n. NS a.\n").unwrap();
+    let errors = |option: &str, value: &str| {
+        let text = format!("server: {option}: \"{value}\"");
+        let loaded = load_text(&dir.join("conf"), text, &LoadOptions::default());
+        assert_eq!(loaded.config.is_none(), !loaded.diagnostics.is_empty());
+        loaded.diagnostics.into_iter().map(|d| d.message).collect()
+    };
+    let none: [String; 0] = [];
+    for option in ["trust-anchor-file", "root-hints"] {
+        let found: Vec<String> = errors(option, &empty.display().to_string());
+        assert!(found[0].contains("there is no "), "{found:?}");
+        assert_eq!(errors(option, &good.display().to_string()), none);
+    }
+    assert_eq!(errors("trust-anchor", "garbage here").len(), 1);
+    assert_eq!(errors("trust-anchor", ". DS 1 8 2 00"), none);
+    std::fs::remove_dir_all(dir).unwrap();
+}

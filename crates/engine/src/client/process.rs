@@ -34,7 +34,7 @@ pub enum StartError {
     #[error("can't start the engine process: {0}")]
     Spawn(#[from] io::Error),
     /// libunbound refuses the configuration; `line` is of [`EngineOptions::conf_text`], 0 when it does not say.
-    #[error("libunbound refuses the configuration (line {line}): {message}")]
+    #[error("libunbound refuses the configuration: {message}")]
     Refused {
         /// Line in the text, from 1; 0: unknown.
         line: u32,

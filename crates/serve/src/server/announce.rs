@@ -44,6 +44,7 @@ pub(super) fn announce_exceeded(policy: &Policy) {
 }
 
 fn memory(config: &Config, engine: &Summary, workers: usize, queues: u32) -> String {
+    let engine_limit = engine.memory_bytes;
     let (cache, engine) = (config.cache.size_bytes, engine_bytes(engine));
     let queue = u64::from(config.xdp.frames) * CHUNK_BYTES;
     let all_queues = queue * u64::from(queues);
@@ -54,7 +55,8 @@ fn memory(config: &Config, engine: &Summary, workers: usize, queues: u32) -> Str
         _ => format!(", {} to count clients in", mebibytes(clients)),
     };
     format!(
-        "memory: {} in all: {} in caches (answers {}, engine {}, workers {}), {} in AF_XDP queues ({queues} of {}){counted}",
+        "memory: {} in caches and queues: {} in caches (answers {}, engine {}, workers {}), {} in AF_XDP queues ({queues} \
+         of {}){counted}; for questions under way and all else that it needs the engine may take up to {} in all",
         mebibytes(cache + engine + replies + all_queues + clients),
         mebibytes(cache + engine + replies),
         mebibytes(cache),
@@ -62,6 +64,7 @@ fn memory(config: &Config, engine: &Summary, workers: usize, queues: u32) -> Str
         mebibytes(replies),
         mebibytes(all_queues),
         mebibytes(queue),
+        mebibytes(engine_limit),
     )
 }
 
@@ -70,7 +73,11 @@ fn engine_bytes(engine: &Summary) -> u64 {
         + engine.rrset_cache_bytes
         + engine.key_cache_bytes
         + engine.negative_cache_bytes;
-    u64::from(engine.threads) * thread
+    match engine.threads {
+        // Beside a single one there is a context for refreshes, which has one part in eight.
+        1 => thread + thread / 7,
+        threads => u64::from(threads) * thread,
+    }
 }
 
 /// What `ip-ratelimit` takes.
@@ -100,9 +107,16 @@ mod tests {
             rrset_cache_bytes: 2 << 20,
             key_cache_bytes: 1 << 20,
             negative_cache_bytes: 1 << 20,
+            memory_bytes: 200 << 20,
             ..Summary::default()
         };
         assert_eq!(mebibytes(engine_bytes(&engine)), "24.0 MiB");
+        let alone = Summary {
+            threads: 1,
+            message_cache_bytes: 3 << 20,
+            ..engine.clone()
+        };
+        assert_eq!(mebibytes(engine_bytes(&alone)), "8.0 MiB");
         assert_eq!(mebibytes(1_600_000), "1.5 MiB");
         let mut config = Config::default();
         config.cache.size_bytes = 8 << 20;
@@ -113,14 +127,13 @@ mod tests {
         assert_eq!(
             memory(&config, &engine, 2, 2),
             format!(
-                "memory: {all} in all: {caches} in caches (answers 8.0 MiB, engine 24.0 MiB, workers {replies}), \
-                 32.0 MiB in AF_XDP queues (2 of 16.0 MiB)"
+                "memory: {all} in caches and queues: {caches} in caches (answers 8.0 MiB, engine 24.0 MiB, workers {replies}), \
+                 32.0 MiB in AF_XDP queues (2 of 16.0 MiB); for questions under way and all else that it needs the engine may \
+                 take up to 200.0 MiB in all"
             )
         );
         config.rate_limit.queries_per_sec = 100;
-        assert!(
-            memory(&config, &engine, 2, 2)
-                .ends_with("(2 of 16.0 MiB), 4.0 MiB to count clients in")
-        );
+        let counted = memory(&config, &engine, 2, 2);
+        assert!(counted.contains("(2 of 16.0 MiB), 4.0 MiB to count clients in;"));
     }
 }

@@ -11,7 +11,7 @@ use super::error::ReloadError;
 use super::named_files::NamedFiles;
 use super::running::{FIRST_RETRY, RunningServer, gate_settings, keep_alive};
 use super::start::tcp_settings;
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, load, tell_refused};
 use crate::tcp;
 
 /// How often a wait for the new engine looks whether the server is to end.
@@ -67,10 +67,14 @@ impl RunningServer {
             let outcome = self.parts.hub.reconfigure(config.engine.text.clone());
             // It may take longer than the watchdog's patience.
             let watchdog = &mut self.watchdog;
-            await_engine(&outcome, &mut || {
+            let started = await_engine(&outcome, &mut || {
                 keep_alive(watchdog.as_mut());
                 ending()
-            })?;
+            });
+            if let Err(ReloadError::Engine(error)) = &started {
+                tell_refused(&config, error);
+            }
+            started?;
         }
         self.engine_files = files;
         let restart = needs_restart(&self.config, &config);

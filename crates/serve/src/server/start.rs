@@ -22,9 +22,9 @@ use super::running::{
     FIRST_RETRY, Parts, RunningServer, gate_settings, tell_failures, tell_missing,
 };
 use crate::control::{ControlHandle, ControlSocket, socket_path};
-use crate::handoff::{HubHandle, PortFactory};
+use crate::handoff::{HubError, HubHandle, PortFactory};
 use crate::listen::{Changes, Inherited, ListenSet, Spread, transports, wanted};
-use crate::load::{Loaded, load};
+use crate::load::{Loaded, load, tell_refused};
 use crate::privileges::{Broker, Opener};
 use crate::process::manager::Watchdog;
 use crate::process::{
@@ -61,7 +61,12 @@ impl Server {
         let brain = Arc::new(Brain::new(policy, config.cache.size_bytes));
         let (ports, hub_end) = PortFactory::new().map_err(os("the hand-off"))?;
         let shared = Arc::new(Shared::new(brain, ports));
-        let hub = HubHandle::start(&shared, hub_end, engine_options(&options, &config, workers))?;
+        let started =
+            HubHandle::start(&shared, hub_end, engine_options(&options, &config, workers));
+        if let Err(HubError::Engine(error)) = &started {
+            tell_refused(&config, error);
+        }
+        let hub = started?;
         let settings = gate_settings(&options, &config, &opened.addresses);
         let gate = match Gate::start(&shared, opened.opener.clone(), settings) {
             Ok(gate) => gate,
@@ -310,6 +315,8 @@ fn engine_options(options: &ServerOptions, config: &Config, workers: usize) -> E
     engine.deadline = ANSWER_DEADLINE.saturating_sub(Duration::from_millis(500));
     engine
 }
+
+const _: () = assert!(EngineOptions::MAX_THREADS == sluicegate_conf::MAX_ENGINE_THREADS as usize);
 
 fn os(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::Os { what, source }

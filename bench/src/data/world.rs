@@ -5,7 +5,7 @@ use sluicegate_lab::world::{Algorithm, Denial, World, Zone};
 
 use super::names::WORLD_ZONES;
 use super::{Kind, Name};
-use crate::measure::pin_thread;
+use crate::measure::{pin_children, pin_thread};
 use crate::site::{CLIENT_CORE, SERVER_CORE};
 
 /// How many names the zones of one kind have together.
@@ -25,7 +25,9 @@ pub(crate) fn start_world() -> Result<World> {
     }
     let world = World::start(zones);
     pin_thread(&[SERVER_CORE, CLIENT_CORE])?;
-    world
+    let world = world?;
+    pin_children(&[CLIENT_CORE])?;
+    Ok(world)
 }
 
 /// The records of every name in the same zone as the one with number `first`, which is the least of them.

@@ -94,7 +94,7 @@ fn tree_time(process: i32) -> Duration {
 }
 
 /// A process and those that it has started, and so on.
-fn tree(process: i32) -> Vec<i32> {
+pub(super) fn tree(process: i32) -> Vec<i32> {
     let mut all = vec![process];
     for thread in threads(process) {
         let text = fs::read_to_string(thread.join("children")).unwrap_or_default();
@@ -107,7 +107,7 @@ fn tree(process: i32) -> Vec<i32> {
 }
 
 /// The folders of a process's threads.
-fn threads(process: i32) -> Vec<PathBuf> {
+pub(super) fn threads(process: i32) -> Vec<PathBuf> {
     let entries = fs::read_dir(format!("/proc/{process}/task"));
     let entries = entries.into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()

@@ -19,6 +19,7 @@ mod restart;
 mod supervise;
 mod table;
 mod timer;
+mod tunables;
 mod turn;
 
 pub use front::{Client, Overloaded, Stats};

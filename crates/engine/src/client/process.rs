@@ -19,6 +19,7 @@ use rustix::process::{Pid, PidfdFlags};
 use super::link::{Flushed, Link};
 use super::log::LogPipe;
 use super::table::Token;
+use super::tunables::{TUNABLES, tunables};
 use crate::spread::contexts;
 use crate::wire::{KeepAnchors, MAX_PACKET_BYTES, Request, Start, Verdict};
 use crate::{EngineOptions, Question, RelayCounts, Summary};
@@ -124,6 +125,7 @@ impl Process {
         send_start(&control, start, &theirs)?;
         let child = Command::new(&options.program)
             .args(&options.arguments)
+            .env(TUNABLES, tunables(std::env::var(TUNABLES).ok()))
             .stdin(Stdio::from(control_theirs))
             .stdout(Stdio::null())
             .stderr(Stdio::from(log_theirs))

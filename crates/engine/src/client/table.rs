@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
+
 use super::pace::{Pace, Record};
 use crate::Question;
 use crate::spread::ZoneId;
@@ -17,10 +19,10 @@ pub(super) struct Table<W> {
     slots: Vec<Slot<W>>,
     vacant: Vec<u32>,
     /// The questions that may be joined. Those left with an engine that is being replaced are not in it.
-    index: HashMap<Question, Token>,
+    index: HashMap<Question, Token, RandomState>,
     per_thread: Vec<Load>,
     /// Questions of each zone on each thread.
-    zones: HashMap<(usize, ZoneId), usize>,
+    zones: HashMap<(usize, ZoneId), usize, RandomState>,
     waiting: usize,
     /// The engine that gets what is sent.
     serving: Option<u32>,
@@ -134,9 +136,9 @@ impl<W> Table<W> {
         Self {
             slots: Vec::new(),
             vacant: Vec::new(),
-            index: HashMap::new(),
+            index: HashMap::default(),
             per_thread: vec![Load::default(); threads],
-            zones: HashMap::new(),
+            zones: HashMap::default(),
             waiting: 0,
             serving: None,
             pace: Pace::new(threads),

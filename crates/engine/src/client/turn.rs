@@ -25,6 +25,20 @@ impl<W> Client<W> {
     /// waits for any longer (an empty list): they are as good for a cache as any.
     pub fn turn(&mut self, now: Instant, on_answer: &mut impl FnMut(&Outcome, Vec<W>)) {
         self.flush();
+        self.take_events(now, on_answer);
+        self.start_if_due(now);
+        self.send(now);
+    }
+
+    /// Sends what was asked: all that a turn has to do while the descriptor is not readable.
+    pub fn send(&mut self, now: Instant) {
+        self.release_all(now);
+        self.flush();
+        self.set_timer(now);
+    }
+
+    /// Takes what has come.
+    fn take_events(&mut self, now: Instant, on_answer: &mut impl FnMut(&Outcome, Vec<W>)) {
         let mut events = std::mem::take(&mut self.events);
         events.clear();
         let zero = Timespec {
@@ -52,10 +66,6 @@ impl<W> Client<W> {
             self.timer.clear();
             self.tick(now, on_answer);
         }
-        self.start_if_due(now);
-        self.release_all(now);
-        self.flush();
-        self.set_timer(now);
     }
 
     fn take_event(

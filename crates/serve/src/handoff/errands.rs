@@ -103,9 +103,22 @@ impl Errands {
         }
     }
 
-    /// Sends what has been asked, takes what has come, and returns it by `deliver`, which says whether it could.
-    /// Also tells the clients that have waited long enough to take their expired answers.
-    pub(super) fn turn(&mut self, deliver: &mut impl FnMut(Ticket, Outcome) -> bool) {
+    /// Sends what has been asked, takes what the engine `has_news` of, and returns it by `deliver`, which says whether it
+    /// could. Also tells the clients that have waited long enough to take their expired answers.
+    pub(super) fn turn(
+        &mut self,
+        has_news: bool,
+        deliver: &mut impl FnMut(Ticket, Outcome) -> bool,
+    ) {
+        if has_news {
+            self.take_answers(deliver);
+        } else {
+            self.client.send(Instant::now());
+        }
+        self.end_patience(deliver);
+    }
+
+    fn take_answers(&mut self, deliver: &mut impl FnMut(Ticket, Outcome) -> bool) {
         let Self {
             client,
             shared,
@@ -128,12 +141,15 @@ impl Errands {
                 }
             }
         });
+    }
+
+    fn end_patience(&mut self, deliver: &mut impl FnMut(Ticket, Outcome) -> bool) {
         let now = Instant::now();
-        while let Some((ticket, question)) = patience.expire(now) {
+        while let Some((ticket, question)) = self.patience.expire(now) {
             // Those who ask next need not wait as long.
-            resolve::remember(shared, &question, Failure::Late);
-            own.late += 1;
-            own.lost += u64::from(!deliver(ticket, Err(Failure::Late)));
+            resolve::remember(&self.shared, &question, Failure::Late);
+            self.own.late += 1;
+            self.own.lost += u64::from(!deliver(ticket, Err(Failure::Late)));
         }
     }
 

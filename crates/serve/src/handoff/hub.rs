@@ -148,17 +148,21 @@ impl Hub {
     }
 
     fn run(mut self) {
+        let mut has_news = true;
         loop {
             if !self.commands() {
                 return self.stop();
             }
             self.adopt();
             let busy = self.take_questions() | self.take_refreshes();
-            self.turn();
-            if let Err(error) = self.wait(busy) {
-                tracing::error!("hand-off: poll: {error}; misses can no longer be answered");
-                return;
-            }
+            self.turn(has_news);
+            has_news = match self.wait(busy) {
+                Ok(has_news) => has_news,
+                Err(error) => {
+                    tracing::error!("hand-off: poll: {error}; misses can no longer be answered");
+                    return;
+                }
+            };
         }
     }
 
@@ -170,8 +174,8 @@ impl Hub {
     }
 
     /// Waits for a worker, the engine, a command or the end of a client's patience; does not wait if there is
-    /// more to take.
-    fn wait(&mut self, busy: bool) -> nix::Result<()> {
+    /// more to take. Says whether there is something from the engine.
+    fn wait(&mut self, busy: bool) -> nix::Result<bool> {
         let deadline = self.errands.next_deadline();
         let mut fds = [
             PollFd::new(self.end.waker.as_fd(), PollFlags::POLLIN),
@@ -187,11 +191,15 @@ impl Hub {
             }
         };
         match poll(&mut fds, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(true),
             Err(error) => return Err(error),
         }
-        self.end.waker.clear();
-        Ok(())
+        let [woken, has_news] = fds.map(|fd| fd.any().unwrap_or(true));
+        if woken {
+            self.end.waker.clear();
+        }
+        Ok(has_news)
     }
 
     /// Carries out commands; `false`: end.
@@ -248,10 +256,11 @@ impl Hub {
     }
 
     /// Sends what has been asked, takes what has come, and returns it to the workers.
-    fn turn(&mut self) {
+    fn turn(&mut self, has_news: bool) {
         let ports = &mut self.ports;
-        self.errands
-            .turn(&mut |ticket, outcome| deliver(ports, ticket, outcome));
+        self.errands.turn(has_news, &mut |ticket, outcome| {
+            deliver(ports, ticket, outcome)
+        });
         if let Some(result) = self.errands.client.reconfigured()
             && let Some(answer) = self.reconfiguring.take()
         {

@@ -1,9 +1,10 @@
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use foldhash::quality::RandomState;
 use sluicegate_answer::{Question, Refresh};
 use sluicegate_engine::Question as Asked;
 
@@ -33,7 +34,7 @@ pub(crate) struct RefreshEnd {
 
 /// What the hand-off thread knows of refreshes.
 pub(super) struct Refreshes {
-    in_flight: HashSet<Asked>,
+    in_flight: HashSet<Asked, RandomState>,
     generations: Generations,
     counts: RefreshCounts,
 }
@@ -88,7 +89,7 @@ impl RefreshEnd {
 impl Refreshes {
     pub(super) fn new() -> Self {
         Self {
-            in_flight: HashSet::new(),
+            in_flight: HashSet::default(),
             generations: Generations::new(),
             counts: RefreshCounts::default(),
         }
@@ -144,7 +145,7 @@ struct Generations {
 impl Generations {
     fn new() -> Self {
         Self {
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             slots: vec![(0, 0); SLOTS].into(),
         }
     }

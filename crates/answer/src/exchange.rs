@@ -107,7 +107,7 @@ impl<'a> Exchange<'a> {
     ) -> ControlFlow<Decision<'a>, Option<Alias<'a>>> {
         let policy = self.context.policy;
         if let Some(stored) = policy.chaos.find(query) {
-            return ControlFlow::Break(self.local_reply(stored, query, buf));
+            return ControlFlow::Break(self.local_reply(&stored, query, buf));
         }
         let name = query.name.as_bytes();
         let question = [query.qtype, query.qclass];

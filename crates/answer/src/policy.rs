@@ -9,7 +9,8 @@ use crate::chaos::Chaos;
 use crate::local::{LocalError, LocalZones};
 use crate::{Acl, Limits, RateLimit};
 
-/// Everything that decides an answer but the cache: immutable, made from one configuration.
+/// Everything that decides an answer but the cache: made from one configuration, and immutable but for the trust anchors
+/// that are told.
 #[derive(Debug)]
 pub struct Policy {
     pub(crate) acl: Acl,
@@ -71,6 +72,12 @@ impl Policy {
         if let (Some(ours), Some(theirs)) = (&mut self.rate_limit, &former.rate_limit) {
             ours.succeed(theirs);
         }
+    }
+
+    /// The trust anchors have changed by themselves (RFC 5011): `trustanchor.unbound` tells these lines from now on,
+    /// unless it is hidden.
+    pub fn tell_trust_anchors(&self, lines: &[String]) {
+        self.chaos.tell_trust_anchors(lines);
     }
 
     /// How often a client may ask; `None`: as it likes.

@@ -33,6 +33,7 @@ pub struct Client<W> {
     pub(super) engines: Engines,
     pub(super) restart: Restart,
     pub(super) reconfigured: Option<Result<(), StartError>>,
+    pub(super) renewed_anchors: Option<Vec<String>>,
     pub(super) next_id: u32,
     pub(super) stats: Stats,
     pub(super) summary: Summary,
@@ -219,6 +220,12 @@ impl<W> Client<W> {
         self.reconfigured.take()
     }
 
+    /// The trust anchors, as [`trust_anchors`](crate::trust_anchors) tells them: once after they have changed by
+    /// themselves (RFC 5011) and an engine that has the new ones serves.
+    pub fn renewed_anchors(&mut self) -> Option<Vec<String>> {
+        self.renewed_anchors.take()
+    }
+
     /// What has been counted.
     pub fn stats(&self) -> Stats {
         Stats {
@@ -289,6 +296,7 @@ impl<W> Client<W> {
             engines: Engines::default(),
             restart: Restart::default(),
             reconfigured: None,
+            renewed_anchors: None,
             next_id: 1,
             stats: Stats::default(),
             summary: Summary::default(),

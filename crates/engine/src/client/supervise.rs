@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use super::front::{Client, STOP_LIMIT};
 use super::process::{Process, StartError};
 use super::table::Blame;
+use crate::anchors::trust_anchors;
 use crate::outcome::{Failure, Outcome};
 
 /// Why an engine is of no use any more.
@@ -41,6 +42,9 @@ impl<W> Client<W> {
         {
             self.options.conf_text = conf_text;
             self.watch.begin(&self.options.conf_text);
+            if self.watch.has_started(id) {
+                self.renewed_anchors = Some(trust_anchors(&self.options.conf_text));
+            }
             self.tell(id, Ok(()));
             self.restart.cancel();
             if let Some(old) = self.engines.serving.replace(process) {

@@ -120,6 +120,13 @@ fn a_rollover_is_followed() {
     site.roll_over(&mut rig);
     // The other contexts get it from a new engine.
     rig.run_until("the new engine", |rig| rig.client.pid() != pid);
+    // Whoever tells clients of the anchors learns it, once.
+    let mut told = None;
+    rig.run_until("the anchors to be told", |rig| {
+        told = rig.client.renewed_anchors().or(told.take());
+        told.as_deref() == Some(&["roll.example. 6141 30436".to_owned()])
+    });
+    assert_eq!(rig.client.renewed_anchors(), None);
     assert_eq!(rig.client.stats().restarts, 0);
     assert_eq!(rig.resolve(&question("www.example")).rcode, 0);
 }

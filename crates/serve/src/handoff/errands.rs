@@ -112,6 +112,10 @@ impl Errands {
     ) {
         if has_news {
             self.take_answers(deliver);
+            if let Some(lines) = self.client.renewed_anchors() {
+                let policy = self.shared.brain.policy.load();
+                policy.tell_trust_anchors(&lines);
+            }
         } else {
             self.client.send(Instant::now());
         }

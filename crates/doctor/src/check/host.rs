@@ -24,8 +24,8 @@ fn kernel(facts: &Facts) -> Finding {
         return finding
             .is(Verdict::Fail, format!("Linux {version} is too old for the fast path"))
             .why(format!(
-                "programs held by a bpf_link, which leave with the server however it ends, came with Linux {NEEDED}; until \
-                 then the kernel's sockets answer"
+                "older kernels don't take the server's program: bpf_xdp_get_buff_len, by which it learns how long a frame is, \
+                 came with Linux {NEEDED}; until then the kernel's sockets answer"
             ))
             .by_hand("apt install linux-image-amd64    # or another way to a newer kernel, then a restart");
     }
@@ -190,8 +190,9 @@ mod tests {
             )
             .0
         };
-        assert_eq!(of("5.8.0"), Verdict::Fail);
-        assert_eq!(of("5.10.0-30-amd64"), Verdict::Ok);
+        assert_eq!(of("5.10.0-30-amd64"), Verdict::Fail);
+        assert_eq!(of("5.17.15"), Verdict::Fail);
+        assert_eq!(of("5.18.0"), Verdict::Ok);
         assert_eq!(of("6.17.4-200.fc42"), Verdict::Warn);
         assert_eq!(of(""), Verdict::Skipped);
     }

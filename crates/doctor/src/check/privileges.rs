@@ -24,6 +24,11 @@ const SYS_RESOURCE: u32 = 24;
 const SETCAP: &str =
     "setcap cap_net_bind_service,cap_net_raw,cap_net_admin,cap_bpf=ep \"$(command -v sluicegate)\"";
 
+/// No capability is missing: what else there may be.
+const OTHERS: &str = "sluicegate doctor kernel lockdown capabilities seccomp confinement    # one of these has the reason";
+/// The number of `CAP_NET_RAW`.
+const NET_RAW: u32 = 13;
+
 fn capabilities(facts: &Facts) -> Finding {
     let process = &facts.process;
     let finding = Finding::new("capabilities", Group::Privileges)
@@ -77,14 +82,22 @@ fn socket(facts: &Facts) -> Finding {
                          (systemd's RestrictAddressFamilies=)",
                     )
                     .by_hand(drop_in("RestrictAddressFamilies=AF_XDP")),
+                EPERM if !facts.process.can(NET_RAW) => {
+                    finding.why("CAP_NET_RAW is missing").by_hand(SETCAP)
+                }
+                EPERM => finding
+                    .why("CAP_NET_RAW is there: a seccomp filter, a security module or a user namespace forbids it")
+                    .by_hand(OTHERS),
                 _ => finding
-                    .why("CAP_NET_RAW is missing, or a seccomp filter or security module forbids it")
-                    .by_hand(SETCAP),
+                    .why("it is not for want of a capability; without such sockets the kernel answers")
+                    .by_hand("journalctl -k    # what the kernel has to say of it"),
             }
         }
     }
 }
 
+/// `libc::EPERM`.
+const EPERM: i32 = 1;
 /// `libc::EAFNOSUPPORT`, the same on all architectures that Rust supports but MIPS and SPARC.
 const EAFNOSUPPORT: i32 = 97;
 
@@ -95,14 +108,18 @@ fn program(facts: &Facts) -> Finding {
         Some(Ok(())) => finding
             .probed("load", "ok")
             .is(Verdict::Ok, "the kernel takes the XDP program"),
-        Some(Err(said)) => finding
-            .probed("load", said.as_str())
+        Some(Err(refusal)) => finding
+            .probed("load", refusal.says.as_str())
             .is(
                 Verdict::Fail,
-                format!("the kernel does not take the XDP program: {said}"),
+                format!("the kernel does not take the XDP program: {}", refusal.says),
             )
             .why("without its program nothing is redirected to AF_XDP, and the kernel answers")
-            .by_hand(SETCAP),
+            .by_hand(if refusal.lacks_capability {
+                SETCAP
+            } else {
+                OTHERS
+            }),
     }
 }
 
@@ -240,6 +257,7 @@ mod tests {
 
     use super::super::testing::{ALL, broken, eth0, one, verdict, well};
     use super::*;
+    use crate::LoadRefusal;
 
     fn after(change: impl FnOnce(&mut Facts)) -> Vec<Finding> {
         examine(&broken(change))
@@ -288,18 +306,36 @@ mod tests {
         assert!(
             how == Verdict::Fail && command.unwrap().contains("RestrictAddressFamilies=AF_XDP")
         );
-        assert!(of(1).1.unwrap().starts_with("setcap "));
+        // All capabilities are there.
+        assert!(of(1).1.unwrap().starts_with("sluicegate doctor kernel "));
+        assert!(of(12).1.unwrap().starts_with("journalctl "));
+        let all = after(|facts| {
+            facts.process.effective = ALL & !(1 << NET_RAW);
+            facts.probes.socket = Some(Err(Errno::new(1)));
+        });
+        assert!(verdict(&all, "af-xdp").1.unwrap().starts_with("setcap "));
         assert_eq!(
             verdict(&after(|facts| facts.probes.socket = None), "af-xdp").0,
             Verdict::Skipped
         );
     }
 
+    fn refusal(lacks_capability: bool) -> LoadRefusal {
+        LoadRefusal {
+            says: "not permitted".into(),
+            lacks_capability,
+        }
+    }
+
     #[test]
     fn programs_that_are_refused() {
-        let all = after(|facts| facts.probes.load = Some(Err("not permitted".into())));
-        assert_eq!(verdict(&all, "program").0, Verdict::Fail);
-        assert!(one(&all, "program").says.contains("not permitted"));
+        let of = |lacks| after(|facts| facts.probes.load = Some(Err(refusal(lacks))));
+        let (how, command) = verdict(&of(true), "program");
+        assert!(how == Verdict::Fail && command.unwrap().starts_with("setcap "));
+        // No capability makes a kernel take what it doesn't know.
+        let (how, command) = verdict(&of(false), "program");
+        assert!(how == Verdict::Fail && !command.unwrap().contains("setcap"));
+        assert!(one(&of(false), "program").says.contains("not permitted"));
     }
 
     #[test]
@@ -372,7 +408,7 @@ mod tests {
         assert_eq!(verdict(&all, "seccomp").0, Verdict::Ok);
         let all = after(|facts| {
             facts.process.seccomp = 2;
-            facts.probes.load = Some(Err("not permitted".into()));
+            facts.probes.load = Some(Err(refusal(false)));
         });
         assert_eq!(verdict(&all, "seccomp").0, Verdict::Warn);
     }

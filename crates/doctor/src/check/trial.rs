@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::known::NEEDED;
 use crate::{Finding, Group, Verdict};
 
 impl Finding {
@@ -15,10 +16,10 @@ impl Finding {
             Err(reason) => finding
                 .probed("reason", reason.as_str())
                 .is(Verdict::Fail, format!("on a veth pair of its own AF_XDP did not answer: {reason}"))
-                .why(
-                    "it works there on any kernel since 5.9 whatever the hardware: what keeps it from that is this kernel or \
-                     what this process may do, see above",
-                )
+                .why(format!(
+                    "it works there on any kernel since {NEEDED} whatever the hardware: what keeps it from that is this \
+                     kernel or what this process may do, see above"
+                ))
                 .by_hand("sluicegate demo    # shows the same at length"),
         }
     }

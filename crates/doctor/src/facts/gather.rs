@@ -2,7 +2,7 @@ use std::path::Path;
 
 use sluicegate_bpf as bpf;
 use sluicegate_xsk::nic::{NicError, addresses, links};
-use sluicegate_xsk::prog::{LoadOptions, Program};
+use sluicegate_xsk::prog::{LoadError, LoadOptions, Program};
 use sluicegate_xsk::{Errno, try_socket};
 
 use super::{Facts, Host, Process, Root, Serving, Unit, Wanted, interface};
@@ -12,8 +12,17 @@ use super::{Facts, Host, Process, Root, Serving, Unit, Wanted, interface};
 pub struct Probes {
     /// An AF_XDP socket was made; `None`: not tried.
     pub socket: Option<Result<(), Errno>>,
-    /// The server's XDP program was loaded (and not attached): what the kernel said; `None`: not tried.
-    pub load: Option<Result<(), String>>,
+    /// The server's XDP program was loaded (and not attached); `None`: not tried.
+    pub load: Option<Result<(), LoadRefusal>>,
+}
+
+/// Why the kernel didn't take the server's program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadRefusal {
+    /// What it said.
+    pub says: String,
+    /// Whether it was for want of a capability.
+    pub lacks_capability: bool,
 }
 
 impl Facts {
@@ -56,7 +65,20 @@ impl Probes {
         let load = Program::load(bpf::STEER, bpf::PROGRAM, &LoadOptions::new());
         Self {
             socket: Some(try_socket()),
-            load: Some(load.map(drop).map_err(|error| error.to_string())),
+            load: Some(load.map(drop).map_err(|error| LoadRefusal::of(&error))),
+        }
+    }
+}
+
+impl LoadRefusal {
+    fn of(error: &LoadError) -> Self {
+        let lacks_capability = matches!(
+            error,
+            LoadError::NotPermitted { missing } if !missing.as_slice().is_empty()
+        );
+        Self {
+            says: error.to_string(),
+            lacks_capability,
         }
     }
 }

@@ -10,7 +10,7 @@ mod serving;
 mod unit;
 mod wanted;
 
-pub use gather::Probes;
+pub use gather::{LoadRefusal, Probes};
 pub use host::{Conf, Host};
 pub use interface::{Interface, Interrupt, Master, Place, Program, Role, Route};
 pub use process::{Limit, Process, ProcessKind};

@@ -15,8 +15,8 @@ pub(crate) struct Trouble {
     pub(crate) source: &'static str,
 }
 
-/// The first kernel on which the fast path can run: XDP programs held by a `bpf_link`.
-pub(crate) const NEEDED: KernelVersion = KernelVersion(5, 9, 0);
+/// The first kernel that takes the server's program, which asks it how long a frame is (`bpf_xdp_get_buff_len`).
+pub(crate) const NEEDED: KernelVersion = KernelVersion(5, 18, 0);
 
 /// Faults by version. Distributions take fixes (and faults) over into other versions: a row is a warning, never a reason to
 /// refuse.

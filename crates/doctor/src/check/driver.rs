@@ -1,3 +1,5 @@
+use sluicegate_conf::XdpMode;
+
 use crate::change::quoted;
 use crate::{Driver, Facts, Finding, Group, Interface, KernelVersion, Verdict, known};
 
@@ -41,19 +43,73 @@ pub(super) fn driver(facts: &Facts, one: &Interface) -> Finding {
             format!("the driver {name} is not known, and this kernel doesn't tell its features"),
         );
     };
-    let note = row.map_or("", |row| row.note);
-    let finding = if !runs {
-        generic_only(finding, facts, one, row)
-    } else if zero_copy {
-        finding.is(Verdict::Ok, format!("{name}: native, zero-copy"))
+    if !runs {
+        return generic_only(finding, facts, one, row);
+    }
+    let version = version(facts);
+    if let Some(sound) = row.and_then(Driver::trusted_zero_copy)
+        && zero_copy
+        && version < sound
+    {
+        return distrusted(finding, facts, name, (version, sound));
+    }
+    let offer = if zero_copy {
+        "native; the driver offers zero-copy"
     } else {
-        finding.is(Verdict::Ok, format!("{name}: native, in copy mode"))
+        "native, in copy mode"
     };
-    if note.is_empty() || !finding.why.is_empty() {
+    let mode = running_mode(facts, one);
+    let finding = finding.probed("server_mode", mode);
+    let finding = finding.is(
+        Verdict::Ok,
+        match mode {
+            Some(mode) => format!("{name}: {offer}; the server runs in mode {mode}"),
+            None => format!("{name}: {offer}"),
+        },
+    );
+    let note = row.map_or("", |row| row.note_on(version));
+    if note.is_empty() {
         return finding;
     }
-    let (verdict, says) = (finding.verdict.max(Verdict::Info), finding.says.clone());
-    finding.is(verdict, says).why(note)
+    let says = finding.says.clone();
+    finding.is(Verdict::Info, says).why(note)
+}
+
+/// Zero-copy that `mode: auto` leaves alone on this kernel.
+fn distrusted(
+    finding: Finding,
+    facts: &Facts,
+    name: &str,
+    (version, sound): (KernelVersion, KernelVersion),
+) -> Finding {
+    let asked_for = facts.wanted.xdp.mode == XdpMode::ZeroCopy;
+    let (verdict, done) = if asked_for {
+        (Verdict::Warn, "`mode: zero-copy` asks for it all the same")
+    } else {
+        (Verdict::Info, "`mode: auto` takes native copy instead")
+    };
+    finding
+        .is(
+            verdict,
+            format!("{name}: native; its zero-copy is not to be trusted on Linux {version}"),
+        )
+        .why(format!(
+            "it is reported to panic, or to leave the NIC dead, before Linux {sound} (Knot DNS's manual, ethernet-linux-ice \
+             58, 59, 61); {done}"
+        ))
+        .by_hand(format!(
+            "apt upgrade    # to Linux {sound} or later, then a restart"
+        ))
+}
+
+/// The mode in which the running server serves an interface, if it does.
+fn running_mode<'f>(facts: &'f Facts, one: &Interface) -> Option<&'f str> {
+    let mut served = facts.server.iter().flat_map(|server| &server.placed);
+    served.find_map(|served| served.mode_at(&one.link.name))
+}
+
+fn version(facts: &Facts) -> KernelVersion {
+    KernelVersion::of_release(&facts.host.release).unwrap_or_default()
 }
 
 /// Whether programs run in the driver, and whether it has zero-copy: what the kernel tells, else what is known.
@@ -61,14 +117,14 @@ fn abilities(facts: &Facts, one: &Interface, row: Option<&Driver>) -> Option<(bo
     if let Some(features) = one.features {
         return Some((features.basic && features.redirect, features.zero_copy));
     }
-    let version = KernelVersion::of_release(&facts.host.release).unwrap_or_default();
+    let version = version(facts);
     let since = |first: Option<KernelVersion>| first.is_some_and(|first| version >= first);
     row.map(|row| (since(row.native), since(row.zero_copy)))
 }
 
 fn generic_only(finding: Finding, facts: &Facts, one: &Interface, row: Option<&Driver>) -> Finding {
     let name = one.driver.as_deref().unwrap_or("unknown");
-    let version = KernelVersion::of_release(&facts.host.release).unwrap_or_default();
+    let version = version(facts);
     let newer = row
         .and_then(|row| row.native)
         .filter(|first| version < *first);
@@ -117,7 +173,7 @@ mod tests {
         };
         assert_eq!(
             of("mlx5_core", Some(features(true, true))).1,
-            "mlx5_core: native, zero-copy"
+            "mlx5_core: native; the driver offers zero-copy"
         );
         assert_eq!(
             of("mlx5_core", Some(features(true, false))).1,
@@ -127,7 +183,43 @@ mod tests {
         assert_eq!(of("veth", Some(features(false, false))).0, Verdict::Warn);
         assert_eq!(of("nobody-knows", None).0, Verdict::Skipped);
         // A note is worth knowing even where all is well.
-        assert_eq!(of("ice", None).0, Verdict::Info);
+        assert_eq!(of("i40e", None).0, Verdict::Info);
+    }
+
+    #[test]
+    fn zero_copy_that_panics_is_named_where_it_does() {
+        let of = |release: &str, mode| {
+            let (mut facts, mut eth0) = (good(), eth0());
+            facts.host.release = release.into();
+            facts.wanted.xdp.mode = mode;
+            (eth0.driver, eth0.features) = (Some("ice".into()), Some(features(true, true)));
+            driver(&facts, &eth0)
+        };
+        let old = of("6.1.0-50-amd64", XdpMode::Auto);
+        assert_eq!(old.verdict, Verdict::Info);
+        assert!(
+            old.why.contains("6.10.4") && old.why.contains("native copy"),
+            "{old:#?}"
+        );
+        assert_eq!(
+            of("6.1.0-50-amd64", XdpMode::ZeroCopy).verdict,
+            Verdict::Warn
+        );
+        let new = of("6.12.107+deb13-amd64", XdpMode::Auto);
+        assert_eq!((new.verdict, new.why.as_str()), (Verdict::Ok, ""));
+    }
+
+    #[test]
+    fn what_the_server_has_is_told_beside_the_offer() {
+        let (mut facts, mut eth0) = (good(), eth0());
+        (eth0.driver, eth0.features) = (Some("virtio_net".into()), Some(features(true, true)));
+        let stats = "place.192.0.2.9@53=eth1 (physical): XDP at eth1 (zero-copy, 4 queues)\n\
+                     place.192.0.2.1@53=eth0 (virtio): XDP at eth0 (VLAN 7, copy, 2 queues)\n";
+        facts.server = Some(crate::Serving::from_stats(stats));
+        assert_eq!(
+            driver(&facts, &eth0).says,
+            "virtio_net: native; the driver offers zero-copy; the server runs in mode copy"
+        );
     }
 
     #[test]

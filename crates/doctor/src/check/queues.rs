@@ -1,4 +1,4 @@
-use sluicegate_xsk::nic::Offloads;
+use sluicegate_xsk::nic::{AttachedMode, Offloads};
 
 use crate::change::quoted;
 use crate::{Change, Facts, Finding, Flow, Group, Interface, Offload, Verdict};
@@ -39,7 +39,34 @@ fn count(facts: &Facts, one: &Interface) -> Finding {
             .is(Verdict::Info, format!("{queues} RX queues and {} TX queues", tx(one)))
             .why("a queue is served only if it can send too; packets of the others stay with the kernel");
     }
-    let better = channels.max_combined.min(processors);
+    let name = one.driver.as_deref();
+    let usable = match name {
+        // Each channel takes one more for XDP to send by.
+        Some(ENA) => (channels.max_combined / 2).max(1),
+        _ => channels.max_combined,
+    };
+    let better = usable.min(processors);
+    if name == Some(ENA) && channels.combined > usable && channels.max_combined > 1 {
+        return finding
+            .is(Verdict::Warn, format!("{says}; with XDP the driver has {usable} at most"))
+            .why(
+                "ena refuses native XDP where more than half of the device's channels are in use (amzn-drivers 164, 240); \
+                 generic mode is all that is left then",
+            )
+            .mend(Change::Channels {
+                interface: one.link.name.clone(),
+                from: channels.combined,
+                to: better,
+            });
+    }
+    if name == Some(VIRTIO) && channels.combined < better {
+        return finding
+            .is(Verdict::Info, format!("{says}; the device could have {better} queues"))
+            .why(
+                "virtio_net sends for XDP by queue pairs that are spare, one for each processor: if all are in use it sends \
+                 in a slower, locked mode. More queues are good only where the machine has as many again",
+            );
+    }
     if channels.combined > 0 && channels.combined < better {
         return finding
             .is(Verdict::Info, format!("{says}; the device could have {better} queues"))
@@ -57,6 +84,9 @@ fn count(facts: &Facts, one: &Interface) -> Finding {
     }
     finding.is(Verdict::Ok, says)
 }
+
+const ENA: &str = "ena";
+const VIRTIO: &str = "virtio_net";
 
 fn counted(number: u32, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
@@ -269,11 +299,21 @@ fn lro(one: &Interface) -> Finding {
                 from: true,
                 to: false,
             }),
+        // Then the kernel has joined what it joins before it asks the program.
+        Some(_) if runs_generic(one) => finding.is(
+            Verdict::Ok,
+            "the device joins no packets; GRO comes before a program in generic mode, and joins UDP only with rx-udp-gro-forwarding",
+        ),
         Some(_) => finding.is(
             Verdict::Ok,
             "the device joins no packets; GRO comes after native XDP",
         ),
     }
+}
+
+fn runs_generic(one: &Interface) -> bool {
+    let program = one.program.as_ref();
+    program.is_some_and(|program| program.mode == AttachedMode::Generic)
 }
 
 #[cfg(test)]
@@ -282,7 +322,7 @@ mod tests {
 
     use super::super::testing::{eth0, good, one, verdict};
     use super::*;
-    use crate::{Interrupt, Mend};
+    use crate::{Interrupt, Mend, Program};
 
     fn after(change: impl FnOnce(&mut Interface)) -> Vec<Finding> {
         let mut eth0 = eth0();
@@ -312,6 +352,28 @@ mod tests {
         assert_eq!(of(4, 8), (Verdict::Ok, None));
         assert_eq!(of(1, 1), (Verdict::Ok, None));
         assert_eq!(of(8, 8), (Verdict::Info, None));
+    }
+
+    #[test]
+    fn no_queue_is_added_that_costs_the_fast_path() {
+        let of = |driver: &str, combined, max| {
+            let all = after(|eth0| {
+                eth0.driver = Some(driver.into());
+                eth0.channels = Some(channels(combined, max));
+                eth0.rx_queues = combined;
+            });
+            verdict(&all, "queues")
+        };
+        // Half of them is all that ena has with XDP; the machine has four processors.
+        assert_eq!(of("ena", 2, 4), (Verdict::Ok, None));
+        let command = |number| Some(format!("ethtool -L eth0 combined {number}"));
+        assert_eq!(of("ena", 4, 4), (Verdict::Warn, command(2)));
+        assert_eq!(of("ena", 16, 16), (Verdict::Warn, command(4)));
+        assert_eq!(of("ena", 1, 4), (Verdict::Info, command(2)));
+        // There is no half of one.
+        assert_eq!(of("ena", 1, 1), (Verdict::Ok, None));
+        assert_eq!(of("virtio_net", 2, 4), (Verdict::Info, None));
+        assert_eq!(of("virtio_net", 4, 4), (Verdict::Ok, None));
     }
 
     #[test]
@@ -413,5 +475,19 @@ mod tests {
             verdict(&all, "lro"),
             (Verdict::Warn, Some("ethtool -K eth0 lro off".into()))
         );
+        let told = |mode| {
+            let all = after(|eth0| {
+                eth0.offloads = Some(Offloads::default());
+                eth0.program = Some(Program {
+                    id: 7,
+                    name: None,
+                    mode,
+                    uses_pinned_map: None,
+                });
+            });
+            one(&all, "lro").says.clone()
+        };
+        assert!(told(AttachedMode::Native).contains("GRO comes after native XDP"));
+        assert!(told(AttachedMode::Generic).contains("GRO comes before a program in generic mode"));
     }
 }

@@ -82,6 +82,17 @@ impl Served {
         self.outcome.get(at + 2..)
     }
 
+    /// The mode in which AF_XDP serves it at an interface, if it does.
+    pub fn mode_at(&self, interface: &str) -> Option<&str> {
+        let mut parts = self.outcome.split("; ");
+        parts.find_map(|part| {
+            let (name, rest) = part.strip_prefix("XDP at ")?.split_once(" (")?;
+            let (words, _) = rest.split_once(')').filter(|_| name == interface)?;
+            let known = |word: &&str| matches!(*word, "zero-copy" | "copy" | "generic");
+            words.split(", ").find(known)
+        })
+    }
+
     /// Whether it lies in what the interface is, not in what happened at one.
     pub fn by_nature(&self) -> bool {
         self.outcome.starts_with("kernel: ")
@@ -128,6 +139,8 @@ mod tests {
             ("fc00::1@53", "bond0.10")
         );
         assert_eq!(fast.by_kernel(), None);
+        assert_eq!(fast.mode_at("eno1"), Some("zero-copy"));
+        assert_eq!(fast.mode_at("eno2"), None);
         let part = told("XDP at eno1 (copy, 1 queue); kernel at eno2: zero-copy: a; copy: b");
         assert_eq!(
             part.by_kernel(),

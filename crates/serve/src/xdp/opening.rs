@@ -1,6 +1,6 @@
 use sluicegate_bpf::{MAX_BROADCAST, MAX_LISTEN, MAX_QUEUES};
 use sluicegate_conf::{XdpConfig, XdpMode};
-use sluicegate_xsk::nic::{Nic, NicCaps};
+use sluicegate_xsk::nic::{Nic, NicCaps, zero_copy_sound_since};
 
 use super::Target;
 use super::{Reason, Rung};
@@ -15,8 +15,8 @@ pub(super) struct Opening {
     caps: NicCaps,
     /// The longest frame of the interface, if it doesn't fit a UMEM frame.
     large_bytes: Option<u32>,
-    /// Generic mode is to be left alone, unless the operator asks for it: this kernel's is broken.
-    avoid_generic: bool,
+    /// Rungs to be left alone, unless the operator asks for them: on this kernel, or with this driver, they are broken.
+    avoided: Vec<(Rung, &'static str)>,
     /// Whether the operator left the mode open.
     auto: bool,
     /// No packet for us comes in now, so that generic mode can't be tested.
@@ -54,12 +54,12 @@ impl Opening {
         Ok(Self {
             served_queues,
             queues,
-            caps,
             large_bytes,
-            avoid_generic: breaks_generic_transmit(&kernel_release()),
+            avoided: avoided(caps.driver.as_deref(), &kernel_release()),
             auto: xdp.mode == XdpMode::Auto,
             untested: target.listen.is_empty() && xdp.pinned_maps.is_none(),
             tx_packets: xdp.tx_ring.clamp(64, 32_768).min(xdp.frames / 2),
+            caps,
         })
     }
 
@@ -99,10 +99,9 @@ impl Opening {
             }
             _ => {}
         }
-        if rung == Rung::Generic && self.avoid_generic && self.auto {
-            return Some(
-                "known to fail on this kernel's release; `mode: generic` tries it all the same",
-            );
+        let broken = self.avoided.iter().find(|(avoided, _)| *avoided == rung);
+        if let Some((_, why)) = broken.filter(|_| self.auto) {
+            return Some(why);
         }
         // Untested it might swallow what else comes in there.
         if rung == Rung::Generic && self.untested && self.auto {
@@ -149,10 +148,34 @@ fn kernel_release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()
 }
 
+/// Rungs that are known to fail with a driver on a kernel, and what to say of them.
+fn avoided(driver: Option<&str>, release: &str) -> Vec<(Rung, &'static str)> {
+    let mut avoided = Vec::new();
+    if breaks_zero_copy(driver, release) {
+        avoided.push((
+            Rung::ZeroCopy,
+            "this driver's is reported to panic on kernels as old as this one; `mode: zero-copy` tries it all the same",
+        ));
+    }
+    if breaks_generic_transmit(release) {
+        avoided.push((
+            Rung::Generic,
+            "known to fail on this kernel's release; `mode: generic` tries it all the same",
+        ));
+    }
+    avoided
+}
+
 /// Whether a kernel's generic AF_XDP is reported to panic or to refuse transmission: 6.17, and 6.12.57 which
 /// took over the same change (reports: xsk-rs 49 and Quilkin's CI). Not confirmed by a test of ours.
 fn breaks_generic_transmit(release: &str) -> bool {
     matches!(version(release), [6, 17, _] | [6, 12, 57])
+}
+
+/// Whether a driver's zero-copy is reported to bring down a kernel as old as this one.
+fn breaks_zero_copy(driver: Option<&str>, release: &str) -> bool {
+    let sound = driver.and_then(zero_copy_sound_since);
+    sound.is_some_and(|first| version(release) < first)
 }
 
 /// Whether a program for frames in several pieces can be used: the driver takes it, and what is small enough in such
@@ -201,7 +224,7 @@ mod tests {
         // Any that is there: its facts are set where they matter.
         let nic = Nic::by_name("lo").unwrap();
         let mut opening = Opening::plan(&nic, xdp, &target).unwrap();
-        opening.avoid_generic = false;
+        opening.avoided.clear();
         opening
     }
 
@@ -219,7 +242,7 @@ mod tests {
         assert!(!opening(&generic, true).stands_by());
         assert_eq!(opening(&generic, true).unfit(Rung::Generic), None);
         let mut broken = opening(&auto, true);
-        broken.avoid_generic = true;
+        broken.avoided = avoided(None, "6.17.0");
         assert!(!broken.stands_by(), "that won't pass");
     }
 
@@ -237,6 +260,32 @@ mod tests {
         // More than our ring can't wait where the device takes nothing.
         assert_eq!(with(Rung::ZeroCopy, 8192), 2048);
         assert_eq!(with(Rung::Copy, 8192), 1024, "the device has none of them");
+    }
+
+    #[test]
+    fn zero_copy_that_panics_is_left_alone() {
+        let zero_copy = |mode, driver: &str, release| {
+            let xdp = XdpConfig {
+                mode,
+                ..XdpConfig::default()
+            };
+            let mut opening = opening(&xdp, false);
+            opening.caps.features = None;
+            opening.avoided = avoided(Some(driver), release);
+            opening.unfit(Rung::ZeroCopy)
+        };
+        let auto = XdpMode::Auto;
+        for release in ["6.1.0-50-amd64", "6.10.3", "5.18"] {
+            let why = zero_copy(auto, "ice", release);
+            assert!(why.is_some_and(|why| why.contains("panic")), "{release}");
+        }
+        // A kernel whose release can't be read is not old for sure, and is not trusted either.
+        assert!(zero_copy(auto, "ice", "").is_some());
+        assert_eq!(zero_copy(auto, "ice", "6.10.4"), None);
+        assert_eq!(zero_copy(auto, "ice", "6.12.107+deb13-amd64"), None);
+        assert_eq!(zero_copy(auto, "igb", "6.1.0-50-amd64"), None);
+        // Who asks for it by name gets it.
+        assert_eq!(zero_copy(XdpMode::ZeroCopy, "ice", "6.1.0"), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod snapshot;
 mod steering;
 
 pub use ethtool::{Channels, RingSizes};
-pub use features::XdpFeatures;
+pub use features::{XdpFeatures, zero_copy_sound_since};
 pub use link::{Address, Attached, AttachedMode, Link, Port, Tap, addresses, links};
 pub use monitor::Monitor;
 pub use offloads::Offloads;

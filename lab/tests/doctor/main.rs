@@ -12,7 +12,7 @@
 //! | a driver without XDP, or with LRO | `driver`, `lro` | unit tests; `lab/tests/nics` has such drivers |
 //! | the address is on a port of a bridge, which takes the packets | `port` | `network::port` |
 //! | two interfaces in one subnet | `same-subnet` | `network::same_subnet` |
-//! | replies leave by another interface | `return-route`, `rp-filter`, `route-look-up` | `network::{return_route, reverse_path, route_look_up}` |
+//! | replies leave by another interface | `return-route`, `rp-filter`, `route-look-up` | `network::{return_route, unseen_route, reverse_path, route_look_up}` |
 //! | frames larger than a buffer | `mtu` | `network::mtu` |
 //! | another program is attached | `xdp-program`, `fast-path` | `program::{foreign, refused}` |
 //! | the server runs, and the kernel answers | `fast-path` | `program::refused` |
@@ -76,6 +76,11 @@ fn main() -> ExitCode {
             "replies sent back the way queries came",
             needs![Root, Netns],
             network::return_route,
+        )
+        .test(
+            "a return route that nobody looks up",
+            needs![Root, Netns],
+            network::unseen_route,
         )
         .test(
             "what somebody else has changed is left",

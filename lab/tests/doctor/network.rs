@@ -73,7 +73,20 @@ pub(crate) fn same_subnet() -> Result<()> {
         patient.type_in(command)?;
     }
     patient.ask("same-subnet")?.expect("ok")?;
-    Ok(())
+    unequal_prefixes(&patient)
+}
+
+/// 10.11.1.1/24 and 10.11.9.9/16: hosts beyond the second interface ask it for the first one's address, and it answers.
+fn unequal_prefixes(patient: &Patient) -> Result<()> {
+    patient.host.ip("addr flush dev eth1")?;
+    patient.host.ip("addr add 10.11.9.9/16 dev eth1")?;
+    for knob in ["arp_ignore", "arp_announce"] {
+        let key = format!("net/ipv4/conf/all/{knob}");
+        patient.host.sysctl(&key, "0")?;
+    }
+    patient.ask("same-subnet")?.expect("warn")?;
+    patient.fix("same-subnet")?;
+    patient.ask("same-subnet")?.expect("ok").map(drop)
 }
 
 /// What somebody else has set since is theirs: it is left, and said, until it is forced.
@@ -210,6 +223,36 @@ pub(crate) fn return_route() -> Result<()> {
     ensure!(site.heard()?, "mended, and no query comes");
     patient.ask("return-route")?.expect("ok")?;
     patient.ask("rp-filter")?.expect("ok")?;
+    Ok(())
+}
+
+/// The routes disagree, nothing filters, and the kernel looks up no routes for the program: doctor says what the server does
+/// about it, and not that the kernel answers.
+pub(crate) fn unseen_route() -> Result<()> {
+    let site = Asymmetric::new()?;
+    let patient = &site.patient;
+    for knob in ["all", "eth0", "eth1"] {
+        let key = format!("net/ipv4/conf/{knob}/rp_filter");
+        patient.host.sysctl(&key, "0")?;
+    }
+    patient.host.sysctl("net/ipv4/conf/lo/forwarding", "0")?;
+    ensure!(site.heard()?, "no query of the far client comes");
+    let said = patient.ask("return-route")?.expect("warn")?;
+    ensure!(
+        said.says.contains("those of the fast path by eth0"),
+        "{}",
+        said.says
+    );
+    patient.fix("return-route")?;
+    patient.ask("return-route")?.expect("info")?;
+    patient.undo()?;
+    patient.type_in(said.command()?)?;
+    let said = patient.ask("return-route")?.expect("info")?;
+    ensure!(
+        !said.says.contains("fast path"),
+        "it is looked up now: {}",
+        said.says
+    );
     Ok(())
 }
 

@@ -123,10 +123,15 @@ fn take_out(one: &Interface, master: &Master) -> Mend {
 /// Whether two interfaces are in one subnet, where each answers ARP for the other.
 fn same_subnet(facts: &Facts) -> Finding {
     let finding = Finding::new("same-subnet", Group::Network);
-    let Some((one, other)) = overlapping(&facts.places) else {
+    let pairs = overlapping(&facts.places);
+    let Some((one, other)) = pairs.first() else {
         return finding.is(Verdict::Ok, "no two interfaces are in one subnet");
     };
     let conf = &facts.host.all;
+    let shown: Vec<String> = pairs
+        .iter()
+        .map(|(one, other)| format!("{} and {}", one.interface, other.interface))
+        .collect();
     let finding = finding
         .probed(
             "first",
@@ -137,11 +142,15 @@ fn same_subnet(facts: &Facts) -> Finding {
             format!("{} {}/{}", other.interface, other.ip, other.prefix_len),
         )
         .probed("arp_ignore", conf.arp_ignore)
-        .probed("arp_announce", conf.arp_announce);
-    let says = format!(
+        .probed("arp_announce", conf.arp_announce)
+        .probed("pairs", shown.clone());
+    let mut says = format!(
         "{} and {} are in one subnet ({}, {})",
         one.interface, other.interface, one.ip, other.ip
     );
+    if shown.len() > 1 {
+        says = format!("{says}; so are {}", shown[1..].join(", "));
+    }
     if one.ip.is_ipv6() {
         return finding.is(Verdict::Ok, format!("{says}; IPv6 keeps them apart"));
     }
@@ -174,16 +183,30 @@ fn same_subnet(facts: &Facts) -> Finding {
     )
 }
 
-/// Two addresses of different interfaces whose prefixes overlap, link-local ones aside.
-fn overlapping(places: &[Place]) -> Option<(&Place, &Place)> {
-    places.iter().enumerate().find_map(|(i, one)| {
-        let other = places[i + 1..].iter().find(|other| {
-            one.interface != other.interface
-                && one.network() == other.network()
-                && one.network().is_some()
-        })?;
-        Some((one, other))
-    })
+/// So many pairs are told.
+const MAX_PAIRS: usize = 8;
+
+/// Pairs of interfaces with addresses whose prefixes overlap, link-local ones aside: those of IPv4 first, since only they
+/// matter.
+fn overlapping(places: &[Place]) -> Vec<(&Place, &Place)> {
+    let mut pairs: Vec<(&Place, &Place)> = Vec::new();
+    for v4 in [true, false] {
+        for (i, one) in places.iter().enumerate() {
+            for other in &places[i + 1..] {
+                let told = |(a, b): &(&Place, &Place)| {
+                    a.interface == one.interface && b.interface == other.interface
+                };
+                if one.ip.is_ipv4() == v4
+                    && one.overlaps(other)
+                    && pairs.len() < MAX_PAIRS
+                    && !pairs.iter().any(told)
+                {
+                    pairs.push((one, other));
+                }
+            }
+        }
+    }
+    pairs
 }
 
 /// Whether replies to far clients leave by the interface that their queries come in by.
@@ -206,19 +229,83 @@ fn return_route(facts: &Facts, one: &Interface) -> Finding {
     let out = route.out.clone().unwrap_or_default();
     let strict = effective_rp_filter(facts, one) == Some(1) && route.from.is_ipv4();
     let ip = route.from;
-    finding
+    let finding = finding
         .probed("from", ip.to_string())
-        .probed("out", out.as_str())
-        .is(
-            if strict { Verdict::Warn } else { Verdict::Info },
-            format!("replies of {ip} to far clients leave by {out}"),
-        )
-        .why(if strict {
-            "queries of far clients that come in here are dropped by the strict reverse path filter (rp_filter=1)".to_owned()
-        } else {
-            "where replies go another way than queries came, the kernel's path answers (`xdp: route-check:`)".to_owned()
-        })
-        .by_hand(back_the_way(one, route))
+        .probed("out", out.as_str());
+    let says = format!("replies of {ip} to far clients leave by {out}");
+    if strict {
+        return finding
+            .is(Verdict::Warn, says)
+            .why("queries of far clients that come in here are dropped by the strict reverse path filter (rp_filter=1)")
+            .by_hand(back_the_way(one, route));
+    }
+    let told = match look_up(facts, ip.is_ipv4()) {
+        LookUp::On => finding
+            .is(Verdict::Info, says)
+            .why("where replies go another way than queries came, the kernel's path answers (`xdp: route-check:`)"),
+        LookUp::Off => finding
+            .is(Verdict::Info, format!("{says}; those of the fast path by {}", one.link.name))
+            .why(format!("nothing looks up where replies leave (`xdp: route-check:`). {BACK_AS_IT_CAME}")),
+        LookUp::Blind => finding
+            .is(Verdict::Warn, format!("{says}; those of the fast path by {}", one.link.name))
+            .why(format!(
+                "the kernel looks up no routes for the program as long as loopback does not forward. {BACK_AS_IT_CAME}"
+            ))
+            .mend(lo_forwarding(ip.is_ipv4())),
+    };
+    told.by_hand(back_the_way(one, route))
+}
+
+/// What becomes of a reply whose route is not looked up.
+const BACK_AS_IT_CAME: &str = "So a reply of the fast path goes back by the interface and the neighbour that its query came by, \
+    whatever the routes say; where that way is closed to it, as by a provider that drops foreign addresses, it is lost";
+
+/// Whether the program looks up where replies leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LookUp {
+    /// It does.
+    On,
+    /// It is not asked to.
+    Off,
+    /// It should, and the kernel doesn't let it: with `route-check: auto` nothing is looked up, with `yes` the kernel's path
+    /// answers everything.
+    Blind,
+}
+
+/// Decides as the server does.
+fn look_up(facts: &Facts, v4: bool) -> LookUp {
+    let forwarding = if v4 {
+        facts.host.lo4_forwarding
+    } else {
+        facts.host.lo6_forwarding
+    };
+    match facts.wanted.xdp.route_check {
+        XdpRouteCheck::No => LookUp::Off,
+        XdpRouteCheck::Auto if is_only_way(facts) => LookUp::Off,
+        _ if forwarding == Some(0) => LookUp::Blind,
+        _ => LookUp::On,
+    }
+}
+
+/// Whether no more than one interface has addresses that a reply could leave by.
+fn is_only_way(facts: &Facts) -> bool {
+    let leads_out = |place: &&Place| match place.ip {
+        IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+    };
+    let mut ways = facts.places.iter().filter(leads_out);
+    let first = ways.next();
+    ways.all(|place| first.is_some_and(|first| first.interface == place.interface))
+}
+
+/// Lets the kernel look up routes for programs.
+fn lo_forwarding(v4: bool) -> Change {
+    let family = if v4 { "ipv4" } else { "ipv6" };
+    Change::Sysctl {
+        key: format!("net/{family}/conf/lo/forwarding"),
+        from: "0".into(),
+        to: "1".into(),
+    }
 }
 
 /// Lets replies of an address leave by the interface that has it: a table of its own for what comes from it.
@@ -250,40 +337,34 @@ fn route_look_up(facts: &Facts) -> Finding {
     let finding = Finding::new("route-look-up", Group::Network)
         .probed("lo4_forwarding", v4)
         .probed("lo6_forwarding", v6);
-    if facts.wanted.xdp.route_check == XdpRouteCheck::No {
+    let asked = facts.wanted.xdp.route_check;
+    if asked == XdpRouteCheck::No {
         return finding.is(Verdict::Ok, "`route-check: no`: nothing is looked up");
     }
-    let outside = || facts.places.iter().filter(|place| !place.ip.is_loopback());
-    let first = outside().next();
-    if outside().all(|place| first.is_some_and(|first| first.interface == place.interface)) {
+    if look_up(facts, true) == LookUp::Off {
         return finding.is(
             Verdict::Ok,
             "one interface: replies leave where queries come in",
         );
     }
-    let blind: Vec<&str> = [("ipv4", v4), ("ipv6", v6)]
-        .into_iter()
-        .filter(|(_, forwarding)| *forwarding == Some(0))
-        .map(|(family, _)| family)
-        .collect();
-    if blind.is_empty() {
+    let blind = [true, false].map(|v4| (v4, look_up(facts, v4) == LookUp::Blind));
+    if blind.iter().all(|(_, blind)| !blind) {
         return finding.is(Verdict::Ok, "the program can look up where replies leave");
     }
-    blind.iter().fold(
+    let finding = if asked == XdpRouteCheck::Yes {
+        finding
+            .is(Verdict::Warn, "the program can't look up where replies leave, and has to")
+            .why("with `route-check: yes` the kernel's path answers all queries as long as loopback does not forward")
+    } else {
         finding
             .is(Verdict::Info, "the program can't look up where replies leave")
             .why(
                 "the kernel does that only where loopback forwards. Without it a reply leaves by the interface that its query \
                  came in by, whatever the routes say; that is wrong only where routes are asymmetric",
-            ),
-        |finding, family| {
-            finding.mend(Change::Sysctl {
-                key: format!("net/{family}/conf/lo/forwarding"),
-                from: "0".into(),
-                to: "1".into(),
-            })
-        },
-    )
+            )
+    };
+    let blind = blind.into_iter().filter(|(_, blind)| *blind);
+    blind.fold(finding, |finding, (v4, _)| finding.mend(lo_forwarding(v4)))
 }
 
 fn effective_rp_filter(facts: &Facts, one: &Interface) -> Option<u64> {
@@ -320,8 +401,22 @@ fn rp_filter(facts: &Facts, one: &Interface) -> Finding {
 }
 
 impl Place {
-    /// The network that the address is in; `None` where there is none that two interfaces could share by mistake.
-    fn network(&self) -> Option<(u128, u8)> {
+    /// Whether another interface's address is in the same subnet, as hosts on the wire see it: those with the shorter
+    /// prefix ask by ARP for both.
+    fn overlaps(&self, other: &Self) -> bool {
+        if self.interface == other.interface || !self.resolves || !other.resolves {
+            return false;
+        }
+        let (Some((one, width)), Some((two, other_width))) = (self.bits(), other.bits()) else {
+            return false;
+        };
+        let hosts = u32::from(width - self.prefix_len.min(other.prefix_len).min(width));
+        let network = |bits: u128| bits.checked_shr(hosts).unwrap_or(0);
+        width == other_width && network(one) == network(two)
+    }
+
+    /// The address as a number and its width; `None` where there is no subnet that two interfaces could share by mistake.
+    fn bits(&self) -> Option<(u128, u8)> {
         let (bits, width) = match self.ip {
             IpAddr::V4(ip) if ip.is_link_local() || ip.is_loopback() => return None,
             IpAddr::V6(ip) if ip.is_unicast_link_local() || ip.is_loopback() => return None,
@@ -329,13 +424,7 @@ impl Place {
             IpAddr::V6(ip) => (u128::from(ip), 128),
         };
         // A single address is no subnet.
-        let hosts = u32::from(width - self.prefix_len.min(width));
-        (hosts > 0).then(|| {
-            (
-                bits.checked_shr(hosts).unwrap_or(0) | (u128::from(width) << 120),
-                self.prefix_len,
-            )
-        })
+        (self.prefix_len < width).then_some((bits, width))
     }
 }
 
@@ -350,6 +439,7 @@ mod tests {
             interface: interface.into(),
             ip: ip.parse().unwrap(),
             prefix_len: len.parse().unwrap(),
+            resolves: true,
         }
     }
 
@@ -398,7 +488,44 @@ mod tests {
             Verdict::Ok
         );
         let link_local = [place("a", "fe80::1/64"), place("b", "fe80::2/64")];
-        assert_eq!(overlapping(&link_local), None);
+        assert_eq!(overlapping(&link_local), []);
+    }
+
+    #[test]
+    fn subnets_of_unequal_length_overlap() {
+        let of = |addresses: &[(&str, &str)]| {
+            let mut facts = good();
+            let all = addresses.iter().map(|(name, address)| place(name, address));
+            facts.places = all.collect();
+            (facts.host.all.arp_ignore, facts.host.all.arp_announce) = (Some(0), Some(0));
+            facts
+        };
+        let said = |addresses: &[(&str, &str)]| {
+            let finding = same_subnet(&of(addresses));
+            (finding.verdict, finding.says)
+        };
+        let wide = [("eth0", "10.77.0.1/24"), ("eth1", "10.77.5.1/16")];
+        assert_eq!(said(&wide).0, Verdict::Warn);
+        let apart = [("eth0", "10.77.0.1/24"), ("eth1", "10.78.5.1/16")];
+        assert_eq!(said(&apart).0, Verdict::Ok);
+        // What shares an IPv6 subnet hides no two that share an IPv4 one, and all pairs are told.
+        let more = [
+            ("eth0", "2001:db8::1/64"),
+            ("eth0", "10.77.0.1/24"),
+            ("eth1", "2001:db8::2/64"),
+            ("eth2", "10.77.0.3/24"),
+            ("eth3", "10.77.0.4/24"),
+        ];
+        let (verdict, says) = said(&more);
+        assert_eq!(verdict, Verdict::Warn);
+        assert!(
+            says.starts_with("eth0 and eth2 ") && says.contains("eth2 and eth3, eth0 and eth1"),
+            "{says}"
+        );
+        // A tunnel answers no ARP.
+        let mut tunnel = of(&wide);
+        tunnel.places[1].resolves = false;
+        assert_eq!(same_subnet(&tunnel).verdict, Verdict::Ok);
     }
 
     #[test]
@@ -422,6 +549,42 @@ mod tests {
             verdict(&examine(&facts), "return-route").0,
             Verdict::Skipped
         );
+    }
+
+    #[test]
+    fn what_is_told_of_replies_is_what_the_server_does() {
+        let of = |check, forwarding| {
+            let mut facts = good();
+            facts.interfaces[0].routes = vec![route("192.0.2.1", Some("eth1"))];
+            facts.places = vec![
+                place("eth0", "192.0.2.1/24"),
+                place("eth1", "198.51.100.1/24"),
+            ];
+            facts.wanted.xdp.route_check = check;
+            facts.host.lo4_forwarding = Some(forwarding);
+            let all = examine(&facts);
+            (
+                verdict(&all, "return-route"),
+                one(&all, "return-route").why.clone(),
+                verdict(&all, "route-look-up").0,
+            )
+        };
+        let ((how, command), why, _) = of(XdpRouteCheck::Auto, 0);
+        let sysctl = "sysctl -w net/ipv4/conf/lo/forwarding=1";
+        assert_eq!((how, command.as_deref()), (Verdict::Warn, Some(sysctl)));
+        assert!(!why.contains("the kernel's path answers"), "{why}");
+        let ((how, _), why, _) = of(XdpRouteCheck::Auto, 1);
+        assert!(
+            how == Verdict::Info && why.contains("the kernel's path answers"),
+            "{why}"
+        );
+        let ((how, _), why, _) = of(XdpRouteCheck::No, 1);
+        assert!(
+            how == Verdict::Info && why.contains("goes back by the interface"),
+            "{why}"
+        );
+        // Whoever insists gets no fast path at all.
+        assert_eq!(of(XdpRouteCheck::Yes, 0).2, Verdict::Warn);
     }
 
     #[test]

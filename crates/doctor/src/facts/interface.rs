@@ -93,6 +93,8 @@ pub struct Place {
     pub ip: IpAddr,
     /// The length of its prefix in bits.
     pub prefix_len: u8,
+    /// Whether the interface has a MAC address, and so answers ARP.
+    pub resolves: bool,
 }
 
 /// Why an interface matters.
@@ -189,6 +191,7 @@ pub(super) fn places(links: &[Link], addresses: &[Address]) -> Vec<Place> {
             interface: link.name.clone(),
             ip: own.ip,
             prefix_len: own.prefix_len,
+            resolves: link.mac.is_some(),
         })
     };
     addresses.iter().filter_map(named).collect()

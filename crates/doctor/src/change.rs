@@ -100,6 +100,8 @@ pub enum Change {
 pub enum Offload {
     /// Tags of received packets are taken off.
     RxVlan,
+    /// The same of 802.1ad's tags.
+    RxServiceVlan,
     /// The device joins packets.
     Lro,
 }
@@ -290,6 +292,7 @@ impl Offload {
     const fn word(self) -> &'static str {
         match self {
             Self::RxVlan => "rxvlan",
+            Self::RxServiceVlan => "rx-vlan-stag-hw-parse",
             Self::Lro => "lro",
         }
     }

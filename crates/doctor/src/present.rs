@@ -21,6 +21,7 @@ impl Change {
                 let offloads = Offloads::of(nic(interface)?.index()).ok()??;
                 let on = offloads.is_active(match name {
                     Offload::RxVlan => Offloads::RX_VLAN,
+                    Offload::RxServiceVlan => Offloads::RX_SERVICE_VLAN,
                     Offload::Lro => Offloads::LRO,
                 });
                 Some(if on { "on" } else { "off" }.to_owned())

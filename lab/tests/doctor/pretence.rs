@@ -124,21 +124,33 @@ pub(crate) fn sysctls() -> Result<()> {
     pretence.heals("receive-buffer", "info")
 }
 
-/// All interrupts of a device on one processor.
+/// All interrupts of a device on one processor: of one that has them itself, and of one on virtio, whose carrier has them.
 pub(crate) fn interrupts() -> Result<()> {
     let patient = Patient::with_queues(2)?;
-    let mut pretence = Pretence::new(&patient)?;
+    for layout in ["device", "pci0"] {
+        interrupts_in(&patient, layout).context(layout)?;
+    }
+    Ok(())
+}
+
+fn interrupts_in(patient: &Patient, layout: &str) -> Result<()> {
+    let mut pretence = Pretence::new(patient)?;
     let shown = patient.host.ip("-o link show eth0")?;
     let (index, _) = shown.split_once(':').context("ip shows no number")?;
     let device = "/sys/class/net/eth0";
     pretence.write(&format!("{device}/ifindex"), &format!("{index}\n"))?;
     pretence.write("/sys/devices/system/cpu/online", "0-3\n")?;
     for number in [31, 32] {
-        pretence.write(&format!("{device}/device/msi_irqs/{number}"), "msix\n")?;
+        pretence.write(&format!("{device}/{layout}/msi_irqs/{number}"), "msix\n")?;
         pretence.write(&format!("/proc/irq/{number}/smp_affinity_list"), "0\n")?;
         // The kernel follows the setting.
         let effective = pretence.at(&format!("/proc/irq/{number}/effective_affinity_list"));
         std::os::unix::fs::symlink(Path::new("smp_affinity_list"), effective)?;
+    }
+    if layout != "device" {
+        pretence.write(&format!("{device}/{layout}/virtio3/features"), "")?;
+        let link = pretence.at(&format!("{device}/device"));
+        std::os::unix::fs::symlink(format!("{layout}/virtio3"), link)?;
     }
     for place in [
         "/sys/class/net",
@@ -152,7 +164,7 @@ pub(crate) fn interrupts() -> Result<()> {
         pretence.read("/proc/irq/32/smp_affinity_list")? == "1",
         "the second interrupt is where it was"
     );
-    Ok(())
+    Ok(fs::remove_dir_all(&pretence.folder)?)
 }
 
 /// What only another kernel, another start or another place mends is named, and gone with it.

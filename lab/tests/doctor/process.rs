@@ -178,7 +178,7 @@ pub(crate) fn service() -> Result<()> {
         let path = format!("PATH={}:{}", folder.display(), std::env::var("PATH")?);
         patient.ask_behind(&["env", &path], "service")
     };
-    let able = "AmbientCapabilities=cap_net_admin cap_net_raw cap_bpf";
+    let able = "AmbientCapabilities=cap_net_bind_service cap_net_admin cap_net_raw cap_bpf";
     let said = ask(&format!("{able}\nRestrictAddressFamilies=AF_INET AF_UNIX"))?.expect("warn")?;
     ensure!(
         said.command()?.contains("RestrictAddressFamilies=AF_XDP"),
@@ -192,6 +192,20 @@ pub(crate) fn service() -> Result<()> {
     let said = ask(&format!("{able}\nLimitMEMLOCK=8388608"))?.expect("warn")?;
     ensure!(
         said.command()?.contains("LimitMEMLOCK=infinity"),
+        "{}",
+        said.says
+    );
+    let said = ask(&format!("{able}\nSystemCallFilter=accept brk socket"))?.expect("warn")?;
+    ensure!(
+        said.command()?.contains("SystemCallFilter=bpf"),
+        "{}",
+        said.says
+    );
+    ask(&format!("{able}\nSystemCallFilter=accept bpf socket"))?.expect("ok")?;
+    let said = ask("AmbientCapabilities=cap_net_admin cap_net_raw cap_bpf")?.expect("warn")?;
+    ensure!(
+        said.command()?
+            .contains("AmbientCapabilities=CAP_NET_BIND_SERVICE"),
         "{}",
         said.says
     );

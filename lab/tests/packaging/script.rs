@@ -223,7 +223,7 @@ fn tells_the_mode(folder: &Path, script: &dyn Fn(&[&str]) -> Result<String>) -> 
     fs::create_dir_all(sys.join("lo"))?;
     let said = script(&["--dry-run", "--interfaces", &net])?;
     ensure!(
-        said.contains("eth7 (ice): native XDP with zero-copy since Linux 5.5"),
+        said.contains("eth7 (ice): native XDP since Linux 5.5, zero-copy since 6.10.4"),
         "{said}"
     );
     ensure!(said.contains("end0 (dwmac-sun8i): native XDP"), "{said}");

@@ -221,33 +221,83 @@ fn interrupts(facts: &Facts, one: &Interface) -> Finding {
 /// Whether a VLAN above is listened on, whose tags the device would take off.
 fn vlan_offload(facts: &Facts, one: &Interface) -> Finding {
     let finding = Finding::new("vlan-offload", Group::Interface)
-        .probed("rxvlan", is_active(one, Offloads::RX_VLAN));
-    let above = facts
-        .interfaces
-        .iter()
-        .find(|upper| upper.link.vlan_id.is_some() && stands_on(facts, upper, one));
-    let Some(upper) = above else {
-        return finding.is(Verdict::Ok, "no VLAN above is listened on");
-    };
+        .probed("rxvlan", is_active(one, Offloads::RX_VLAN))
+        .probed(
+            "rx_vlan_stag_hw_parse",
+            is_active(one, Offloads::RX_SERVICE_VLAN),
+        );
+    let above = outer_vlans(facts, one);
     // What is stacked itself, and veth, which keeps tags in the packet, strips nothing.
-    let strips = one.link.kind.is_none();
-    match &one.offloads {
-        Some(offloads) if offloads.is_active(Offloads::RX_VLAN) && strips => finding
-            .is(Verdict::Warn, format!("the device takes off the tags of {}", upper.link.name))
+    let strips = |offload: &str| one.link.kind.is_none() && is_active(one, offload) == Some(true);
+    let Some(first) = above.first() else {
+        if !strips(Offloads::RX_VLAN) {
+            return finding.is(Verdict::Ok, "no VLAN above is listened on");
+        }
+        return finding
+            .is(Verdict::Info, "no VLAN above is listened on, and the device takes tags off")
             .why(
-                "without its tag a query of the VLAN looks like one of the untagged network: it would not be recognised, or be \
-                 answered untagged, where nobody waits for it",
+                "it matters only where the switch's port is a trunk: queries of another VLAN, of a container's own or of none \
+                 that is known here, look untagged without their tag, and what they ask of an untagged address is answered \
+                 untagged, where nobody waits for it",
             )
-            .mend(Change::Offload {
-                interface: one.link.name.clone(),
-                name: Offload::RxVlan,
-                from: true,
-                to: false,
-            }),
-        Some(_) => finding.is(Verdict::Ok, format!("tags of {} stay in the packets", upper.link.name)),
-        None => finding.is(Verdict::Skipped, "the driver doesn't tell its offloads"),
+            .by_hand(format!(
+                "ethtool -K {} rxvlan off    # only on a trunk",
+                quoted(&one.link.name)
+            ));
+    };
+    if one.offloads.is_none() {
+        return finding.is(Verdict::Skipped, "the driver doesn't tell its offloads");
     }
+    let kinds = [
+        (Offload::RxVlan, Offloads::RX_VLAN, false),
+        (Offload::RxServiceVlan, Offloads::RX_SERVICE_VLAN, true),
+    ];
+    let taken = kinds.into_iter().filter_map(|(offload, name, service)| {
+        let vlan = above.iter().find(|vlan| is_service(vlan) == service)?;
+        strips(name).then_some((offload, *vlan))
+    });
+    let taken: Vec<(Offload, &Interface)> = taken.collect();
+    let Some((_, vlan)) = taken.first() else {
+        return finding.is(
+            Verdict::Ok,
+            format!("tags of {} stay in the packets", first.link.name),
+        );
+    };
+    let finding = finding
+        .is(Verdict::Warn, format!("the device takes off the tags of {}", vlan.link.name))
+        .why(
+            "without its tag a query of the VLAN looks like one of the untagged network: it would not be recognised, or be \
+             answered untagged, where nobody waits for it",
+        );
+    taken.into_iter().fold(finding, |finding, (name, _)| {
+        finding.mend(Change::Offload {
+            interface: one.link.name.clone(),
+            name,
+            from: true,
+            to: false,
+        })
+    })
 }
+
+/// The VLANs whose tags are the outer ones of packets that come in by an interface.
+fn outer_vlans<'f>(facts: &'f Facts, lower: &Interface) -> Vec<&'f Interface> {
+    let vlans = facts.interfaces.iter();
+    let above: Vec<&Interface> = vlans
+        .filter(|upper| upper.link.vlan_id.is_some() && stands_on(facts, upper, lower))
+        .collect();
+    let outer = above
+        .iter()
+        .filter(|vlan| !above.iter().any(|other| stands_on(facts, vlan, other)));
+    outer.copied().collect()
+}
+
+/// Whether a VLAN is one of 802.1ad.
+fn is_service(vlan: &Interface) -> bool {
+    vlan.link.vlan_protocol == Some(SERVICE_TAG)
+}
+
+/// `ETH_P_8021AD` of `linux/if_ether.h`.
+const SERVICE_TAG: u16 = 0x88a8;
 
 /// Whether packets for `upper` come in by `lower`.
 fn stands_on(facts: &Facts, upper: &Interface, lower: &Interface) -> bool {
@@ -454,7 +504,8 @@ mod tests {
         let mut facts = good();
         facts.interfaces[0].offloads = Some(Offloads::with_active([Offloads::RX_VLAN]));
         let of = |facts: &Facts| verdict(&examine(facts, &facts.interfaces[0]), "vlan-offload");
-        assert_eq!(of(&facts).0, Verdict::Ok);
+        // No VLAN is known here; on a trunk there are others all the same.
+        assert_eq!(of(&facts).0, Verdict::Info);
         // The NIC in a bond, a VLAN on the bond.
         let (mut bond, mut vlan) = (eth0(), eth0());
         (bond.link.index, bond.link.kind) = (3, Some("bond".into()));
@@ -466,6 +517,31 @@ mod tests {
         assert_eq!(of(&facts), (Verdict::Warn, Some(command)));
         facts.interfaces[0].offloads = Some(Offloads::default());
         assert_eq!(of(&facts).0, Verdict::Ok);
+        facts.interfaces.truncate(1);
+        assert_eq!(of(&facts).0, Verdict::Ok);
+    }
+
+    #[test]
+    fn each_kind_of_tag_has_an_offload_of_its_own() {
+        let mut facts = good();
+        let (mut outer, mut inner) = (eth0(), eth0());
+        for (vlan, index, lower, protocol) in
+            [(&mut outer, 3, 2, SERVICE_TAG), (&mut inner, 4, 3, 0x8100)]
+        {
+            (vlan.link.index, vlan.link.lower) = (index, Some(lower));
+            (vlan.link.kind, vlan.link.vlan_id) = (Some("vlan".into()), Some(10));
+            vlan.link.vlan_protocol = Some(protocol);
+        }
+        facts.interfaces.extend([outer, inner]);
+        let mut with = |active: &[&str]| {
+            facts.interfaces[0].offloads = Some(Offloads::with_active(active.iter().copied()));
+            verdict(&examine(&facts, &facts.interfaces[0]), "vlan-offload")
+        };
+        // The tag of the inner one is not the device's to take off.
+        assert_eq!(with(&[Offloads::RX_VLAN]).0, Verdict::Ok);
+        let command = "ethtool -K eth0 rx-vlan-stag-hw-parse off".to_owned();
+        let both = [Offloads::RX_VLAN, Offloads::RX_SERVICE_VLAN];
+        assert_eq!(with(&both), (Verdict::Warn, Some(command)));
     }
 
     #[test]

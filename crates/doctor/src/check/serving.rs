@@ -14,7 +14,7 @@ pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
         all.extend(balance(server));
     }
     all.push(match &facts.unit {
-        Some(unit) => service(unit),
+        Some(unit) => service(facts, unit),
         None => Finding::new("service", Group::Server)
             .is(Verdict::Skipped, "systemd knows no sluicegate.service here"),
     });
@@ -91,15 +91,28 @@ fn balance(server: &Serving) -> Vec<Finding> {
     server.queues.iter().filter_map(uneven).collect()
 }
 
-/// Whether the unit lets the fast path run.
-fn service(unit: &Unit) -> Finding {
+/// For ports below 1024.
+const BIND: &str = "CAP_NET_BIND_SERVICE";
+
+/// Whether the unit lets the server listen, and the fast path run.
+fn service(facts: &Facts, unit: &Unit) -> Finding {
     let finding = Finding::new("service", Group::Server)
         .probed("AmbientCapabilities", unit.text("AmbientCapabilities"))
         .probed(
             "RestrictAddressFamilies",
             unit.text("RestrictAddressFamilies"),
         )
+        .probed("bpf_allowed", unit.allows_call("bpf"))
         .probed("LimitMEMLOCK", unit.text("LimitMEMLOCK"));
+    if facts.wanted.has_low_port() && !unit.has_capability(BIND) {
+        return finding
+            .is(Verdict::Warn, format!("sluicegate.service lacks {BIND}"))
+            .why(
+                "started by systemd as another user than root the server can't listen on ports below 1024, but for those that \
+                 sluicegate.socket hands over",
+            )
+            .by_hand(drop_in(&format!("AmbientCapabilities={BIND}\\nCapabilityBoundingSet={BIND}")));
+    }
     if unit.forgoes_xdp() {
         return finding
             .is(
@@ -133,6 +146,15 @@ fn service(unit: &Unit) -> Finding {
             .is(Verdict::Warn, "sluicegate.service may not use AF_XDP")
             .why("RestrictAddressFamilies= doesn't name it: the server's sockets fail with EAFNOSUPPORT, and the kernel answers")
             .by_hand(drop_in("RestrictAddressFamilies=AF_XDP"));
+    }
+    if !unit.allows_call("bpf") {
+        return finding
+            .is(Verdict::Warn, "sluicegate.service may not call bpf(2)")
+            .why(
+                "SystemCallFilter= keeps it away (it is in the group @privileged and in no other): no program can be loaded, \
+                 and the kernel answers",
+            )
+            .by_hand(drop_in("SystemCallFilter=bpf"));
     }
     let memlock = unit.text("LimitMEMLOCK");
     if !matches!(memlock, "" | "infinity" | "18446744073709551615") {
@@ -179,7 +201,7 @@ mod tests {
             facts.unit = Unit::parse(&format!("LoadState=loaded\nUser=sluicegate\n{shown}"));
             examine(&facts)
         };
-        let caps = "AmbientCapabilities=cap_net_admin cap_net_raw cap_bpf\n";
+        let caps = "AmbientCapabilities=cap_net_bind_service cap_net_admin cap_net_raw cap_bpf\n";
         assert_eq!(
             verdict(&of(&format!("{caps}LimitMEMLOCK=infinity\n")), "service").0,
             Verdict::Ok
@@ -194,6 +216,17 @@ mod tests {
         let (how, command) = verdict(&all, "service");
         assert!(
             how == Verdict::Warn && command.unwrap().contains("RestrictAddressFamilies=AF_XDP")
+        );
+        let all = of(&format!("{caps}SystemCallFilter=accept brk socket\n"));
+        let (how, command) = verdict(&all, "service");
+        assert!(how == Verdict::Warn && command.unwrap().contains("SystemCallFilter=bpf"));
+        let all = of("AmbientCapabilities=cap_net_admin cap_net_raw cap_bpf\n");
+        let (how, command) = verdict(&all, "service");
+        let command = command.unwrap();
+        assert_eq!(how, Verdict::Warn);
+        assert!(
+            command.contains("AmbientCapabilities=CAP_NET_BIND_SERVICE"),
+            "{command}"
         );
         // As the drop-in no-xdp.conf leaves it.
         let start = "AmbientCapabilities=cap_net_bind_service\nExecStart={ path=/usr/sbin/sluicegate ; \

@@ -278,7 +278,11 @@ fn interrupts(root: &Root, link: &Link) -> Vec<Interrupt> {
     if root.number(&format!("{folder}/ifindex")) != Some(link.index.into()) {
         return Vec::new();
     }
-    root.names(&format!("{folder}/device/msi_irqs"))
+    // virtio's are those of the device that carries it.
+    let device = root.target(&format!("{folder}/device"));
+    let is_virtio = device.is_some_and(|name| name.starts_with("virtio"));
+    let up = if is_virtio { "/.." } else { "" };
+    root.names(&format!("{folder}/device{up}/msi_irqs"))
         .iter()
         .filter_map(|name| {
             let number = name.parse().ok()?;
@@ -324,11 +328,19 @@ mod tests {
             allowed: "0-3".into(),
         };
         let found = interrupts(&root, &eth0);
+        // As sysfs has a virtio device on PCI.
+        write("sys/devices/pci0/virtio3/features", "");
+        write("sys/devices/pci0/msi_irqs/33", "msix\n");
+        std::fs::remove_dir_all(folder.join("sys/class/net/eth0/device")).unwrap();
+        let device = folder.join("sys/class/net/eth0/device");
+        std::os::unix::fs::symlink("../../../devices/pci0/virtio3", device).unwrap();
+        let on_virtio = interrupts(&root, &eth0);
         // Another interface's, of the same name elsewhere.
         eth0.index = 3;
         let elsewhere = interrupts(&root, &eth0);
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(found, [expected]);
+        assert_eq!(found, on_virtio);
+        assert_eq!(on_virtio, [expected]);
         assert!(elsewhere.is_empty(), "{elsewhere:?}");
     }
 

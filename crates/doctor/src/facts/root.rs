@@ -36,6 +36,12 @@ impl Root {
         names
     }
 
+    /// The last part of the path that a symbolic link holds.
+    pub(crate) fn target(&self, name: &str) -> Option<String> {
+        let target = fs::read_link(self.path(name)).ok()?;
+        Some(target.file_name()?.to_string_lossy().into_owned())
+    }
+
     pub(crate) fn exists(&self, name: &str) -> bool {
         self.path(name).exists()
     }

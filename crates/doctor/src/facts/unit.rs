@@ -10,7 +10,7 @@ pub struct Unit {
 
 const NAME: &str = "sluicegate.service";
 const ASKED: &str = "LoadState,AmbientCapabilities,CapabilityBoundingSet,RestrictAddressFamilies,\
-    LimitMEMLOCK,User,ExecStart,DropInPaths";
+    SystemCallFilter,LimitMEMLOCK,User,ExecStart,DropInPaths";
 
 impl Unit {
     /// Asks systemd, if it runs here and knows the service.
@@ -40,11 +40,24 @@ impl Unit {
         self.properties.get(name).map_or("", String::as_str)
     }
 
-    /// Whether the service may use an address family. Families that are allowed are listed; those that are forbidden
-    /// stand behind a `~`; nothing is listed if all are allowed.
+    /// Whether the service may use an address family.
     pub fn allows_family(&self, family: &str) -> bool {
-        let listed = self.text("RestrictAddressFamilies");
-        let names = |list: &str| list.split_whitespace().any(|name| name == family);
+        self.allows("RestrictAddressFamilies", family)
+    }
+
+    /// Whether the service may make a system call; systemd tells groups by their members.
+    pub fn allows_call(&self, call: &str) -> bool {
+        self.allows("SystemCallFilter", call)
+    }
+
+    /// Those that are allowed are listed; those that are forbidden stand behind a `~`, perhaps each with what it returns;
+    /// nothing is listed if all are allowed.
+    fn allows(&self, list: &str, wanted: &str) -> bool {
+        let listed = self.text(list);
+        let names = |list: &str| {
+            let mut words = list.split_whitespace();
+            words.any(|word| word.split(':').next() == Some(wanted))
+        };
         match listed.strip_prefix('~') {
             Some(forbidden) => !names(forbidden),
             None => listed.is_empty() || names(listed),
@@ -98,6 +111,9 @@ mod tests {
             |list| unit(&format!("RestrictAddressFamilies={list}")).allows_family("AF_XDP");
         assert!(families("") && families("AF_INET AF_XDP") && families("~AF_PACKET"));
         assert!(!families("AF_INET AF_UNIX") && !families("~AF_XDP AF_PACKET"));
+        let calls = |list| unit(&format!("SystemCallFilter={list}")).allows_call("bpf");
+        assert!(calls("") && calls("accept bpf brk") && calls("~reboot:EPERM mount"));
+        assert!(!calls("accept brk") && !calls("~bpf:EPERM reboot"));
         let ambient = unit("User=sluicegate\nAmbientCapabilities=cap_net_raw cap_bpf\n");
         assert!(ambient.has_capability("CAP_BPF") && !ambient.has_capability("CAP_NET_ADMIN"));
         assert!(unit("User=\n").has_capability("CAP_NET_ADMIN"));

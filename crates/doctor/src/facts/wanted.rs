@@ -61,6 +61,15 @@ impl Wanted {
         })
     }
 
+    /// Whether a port is listened on that takes a capability: without a configuration port 53 is.
+    pub(crate) fn has_low_port(&self) -> bool {
+        let low = |listen: &WantedListen| match listen {
+            WantedListen::Address(address) => address.port() < 1024,
+            WantedListen::Interface { .. } => true,
+        };
+        self.listen.is_empty() || self.listen.iter().any(low)
+    }
+
     /// Whether an address of an interface is listened on.
     pub(crate) fn hears(&self, address: &Address, interface: &str) -> bool {
         let one = |listen: &WantedListen| match listen {

@@ -8,7 +8,7 @@
 //! | EPERM at the start; the verifier refuses the program | `capabilities`, `af-xdp`, `program` | `process::capabilities`, `program::trial` |
 //! | root of a user namespace or container only | `capabilities`, `container` | `pretence::places` |
 //! | the service may not use `AF_XDP`, has no capabilities, or may lock little | `service`, `af-xdp`, `seccomp` | `process::service`, `process::families` |
-//! | locked memory is limited | `memlock` | `process::memlock` (in a shell); under systemd: unit tests |
+//! | locked memory is limited | `memlock` | `process::memlock` (in a shell); under systemd: `lab/tests/packaging` |
 //! | a driver without XDP, or with LRO | `driver`, `lro` | unit tests; `lab/tests/nics` has such drivers |
 //! | the address is on a port of a bridge, which takes the packets | `port` | `network::port` |
 //! | two interfaces in one subnet | `same-subnet` | `network::same_subnet` |

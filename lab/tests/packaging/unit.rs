@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use sluicegate_lab::machine::Machine;
 use sluicegate_lab::netns::{Netns, veth_pair};
 use sluicegate_lab::workspace_root;
@@ -38,6 +38,7 @@ xdp:\\n frames: 1024\\n' \
     answers(&client, "10.53.0.1")?;
     ensure!(main_process(&machine)? == process, "a reload is no restart");
     answered_by_xdp(&machine)?;
+    too_little_locked_memory(&machine)?;
 
     machine.shell("install -D -m 644 /usr/share/doc/sluicegate/examples/no-xdp.conf \
          /etc/systemd/system/sluicegate.service.d/no-xdp.conf && systemctl daemon-reload && systemctl restart sluicegate")?;
@@ -58,6 +59,34 @@ xdp:\\n frames: 1024\\n' \
     );
     answers(machine.netns(), "127.0.0.1")?;
     wait_active(&machine)
+}
+
+/// A service that may lock less than its buffers need: doctor warns, of the running server and of the unit, and its command
+/// mends both.
+fn too_little_locked_memory(machine: &Machine) -> Result<()> {
+    let ask = |verdict: &str| -> Result<String> {
+        // The status says how bad it is; what is wanted stands in the text.
+        let shown = machine.shell("sluicegate doctor --no-trial --json memlock service || true")?;
+        let all: serde_json::Value = serde_json::from_str(&shown).context("doctor's JSON")?;
+        let checks = all["checks"].as_array().context("no checks")?;
+        ensure!(
+            checks.len() == 2 && checks.iter().all(|one| one["verdict"] == verdict),
+            "not {verdict}: {shown}"
+        );
+        let command = checks[0]["mend"][0]["command"].as_str();
+        Ok(command.unwrap_or_default().to_owned())
+    };
+    ask("ok")?;
+    machine.shell(
+        "mkdir -p /etc/systemd/system/sluicegate.service.d && \
+         printf '[Service]\\nLimitMEMLOCK=64K\\n' >/etc/systemd/system/sluicegate.service.d/memlock.conf && \
+         systemctl daemon-reload && systemctl restart sluicegate",
+    )?;
+    wait_active(machine)?;
+    let command = ask("warn")?;
+    machine.shell(&command)?;
+    wait_active(machine)?;
+    ask("ok").map(drop)
 }
 
 fn answered_by_xdp(machine: &Machine) -> Result<()> {
@@ -101,17 +130,30 @@ fn at_most_exposed(machine: &Machine) -> Result<()> {
         .map(drop)
 }
 
-/// Each setting stands below a comment: alone, or in a block of lines that one comment begins.
+/// Each setting stands right below a comment, or is named in the one above it, or says more of the setting before.
 fn every_line_is_explained(units: &Path) -> Result<()> {
     let text = std::fs::read_to_string(units.join("sluicegate.service"))?;
     let service = text.split("[Service]").nth(1).unwrap_or_default();
     let service = service.split("[Install]").next().unwrap_or_default();
-    let mut explained = false;
+    let (mut comment, mut before) = (String::new(), "");
     for line in service.lines() {
-        match line {
-            "" => explained = false,
-            _ if line.starts_with('#') => explained = true,
-            _ => ensure!(explained, "no comment explains: {line}"),
+        if line.starts_with('#') {
+            if !before.is_empty() {
+                comment.clear();
+            }
+            comment.push_str(line);
+            before = "";
+        } else if line.is_empty() {
+            comment.clear();
+            before = "";
+        } else {
+            let key = line.split('=').next().unwrap_or_default();
+            let right_below = before.is_empty() && !comment.is_empty();
+            ensure!(
+                right_below || before == key || comment.contains(&format!("{key}=")),
+                "no comment explains: {line}"
+            );
+            before = key;
         }
     }
     Ok(())

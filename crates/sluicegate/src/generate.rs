@@ -44,10 +44,21 @@ fn manual_of_commands(directory: &Path) -> anyhow::Result<()> {
     let own = command.get_name().to_owned();
     for subcommand in command.get_subcommands().filter(|s| !s.is_hide_set()) {
         let name = format!("{own}-{}", subcommand.get_name());
-        let page = subcommand.clone().display_name(&name);
+        let mut page = subcommand.clone().display_name(&name);
+        if subcommand.get_name() == "doctor" {
+            page = page.after_long_help(checks());
+        }
         render(directory, &name, page)?;
     }
     render(directory, &own, command)
+}
+
+/// What may stand for CHECK on doctor's command line.
+fn checks() -> String {
+    let names = sluicegate_doctor::CHECKS.join(", ");
+    format!(
+        "The checks are {names}. docs/xdp.md, which comes with the program, tells what each looks at."
+    )
 }
 
 fn render(directory: &Path, name: &str, command: clap::Command) -> anyhow::Result<()> {
@@ -110,11 +121,58 @@ fn option(page: &mut Roff, row: &Keyword) {
     if row.canonical != row.name {
         body.push(format!("Another name of {}.", row.canonical));
     }
-    body.push(fate(row.status));
+    body.push(match own(row) {
+        Some(told) => told.into(),
+        None => fate(row.status),
+    });
     if !row.default.is_empty() {
         body.push(format!("Default: {}.", row.default));
     }
     page.text([roman(body.join(" "))]);
+}
+
+/// What an option of our own does: no other manual tells. `None`: it is one of Unbound's.
+fn own(row: &Keyword) -> Option<&'static str> {
+    if !row.clauses.contains(Clause::Xdp) {
+        return None;
+    }
+    Some(match row.name {
+        "enable" => {
+            "Whether queries are taken by XDP. auto: where it works, and the log says where not. yes: starting fails where it \
+             can't run on an interface with a listen address. no: never."
+        }
+        "mode" => {
+            "How. auto: the best that holds on each interface, zero-copy, then native copy, then generic where a self-test \
+             passes. The others: that one or none, also where it is reported to fail."
+        }
+        "queues" => {
+            "Serve the first so many queues of an interface; packets of the others take the kernel's path. Without it all are \
+             served, each by a worker."
+        }
+        "frames" => "Packet buffers for each queue, of 2 KiB each. They count as locked memory.",
+        "rx-ring" => {
+            "Entries of the ring by which the kernel hands packets to a worker, a power of two. With more, longer bursts are \
+             borne."
+        }
+        "tx-ring" => {
+            "Entries of the ring by which a worker hands its replies to the kernel, a power of two."
+        }
+        "busy-poll" => {
+            "Microseconds for which a worker looks for the next packet before it sleeps. That saves the wake-up, and costs its \
+             processor. 0: it sleeps at once."
+        }
+        "route-check" => {
+            "Whether the kernel's path takes a query whose reply would leave by another interface or to another neighbour than \
+             it came by. auto: where two interfaces or more have addresses and the kernel can look up routes for programs \
+             (net.ipv4.conf.lo.forwarding, and the same of ipv6, is 1). yes: always; without that sysctl the kernel's path then \
+             answers all queries. no: never."
+        }
+        "pinned-maps" => {
+            "A directory of a BPF file system. No program is attached; maps are pinned there for each interface, and a program \
+             of yours, or one behind a dispatcher, redirects by them. Empty: the server's own program is attached."
+        }
+        _ => return None,
+    })
 }
 
 fn fate(status: Status) -> String {
@@ -148,6 +206,15 @@ mod tests {
         for row in keywords().filter(|row| row.opens.is_none()) {
             let head = format!("\\fB{}:\\fR", row.name.replace('-', "\\-"));
             assert!(options.contains(&head), "{}", row.name);
+        }
+        // What no manual of Unbound's tells is told here.
+        for row in keywords().filter(|row| row.clauses.contains(Clause::Xdp)) {
+            assert!(own(row).is_some(), "{} is not explained", row.name);
+        }
+        assert!(options.contains("Packet buffers for each queue"));
+        let doctor = read("man8/sluicegate-doctor.8");
+        for check in sluicegate_doctor::CHECKS {
+            assert!(doctor.contains(&check.replace('-', "\\-")), "{check}");
         }
         assert!(read("man8/sluicegate.8").contains("SIGHUP"));
         assert!(read("man8/sluicegate-checkconf.8").contains("checkconf"));

@@ -134,6 +134,13 @@ fn descend(topology: &Topology, link: &Link, mut way: Way) -> Result<Vec<Spot>, 
                     interface: interface(),
                 });
             }
+            // Neither bond nor bridge, and yet a card hangs on it: netvsc on Hyper-V with its virtual function. As with a
+            // bond, its queues are not those that packets come in by.
+            if let Some(card) = topology.ports(link.index).next() {
+                return Err(Why::Accelerated {
+                    card: card.name.clone(),
+                });
+            }
             Ok(vec![spot(topology, link, &kind, way)])
         }
     }

@@ -26,7 +26,10 @@ pub enum Why {
         master: String,
     },
     /// An interface of this kind has no queues that AF_XDP could use.
-    #[error("packets of a {kind} interface come in by the interfaces below it")]
+    #[error(
+        "packets of a {kind} interface come in by the interfaces below it, and generic mode is not used on it; an address of \
+         such an interface, or of a veth, can have the fast path"
+    )]
     Stacked {
         /// What it is.
         kind: Kind,
@@ -98,6 +101,14 @@ pub enum Why {
         interface: String,
         /// Whether it is 802.1ad's tag.
         service: bool,
+    },
+    /// What has a card for a port and is neither bond nor bridge: a paravirtual interface with a virtual function.
+    #[error(
+        "its packets come in by {card}, whose master it is (as with accelerated networking on Azure)"
+    )]
+    Accelerated {
+        /// That card.
+        card: String,
     },
     /// Interfaces on interfaces without an end.
     #[error("{interface} stands on too many others")]

@@ -592,3 +592,22 @@ fn circles_end() {
         .plan(&["0.0.0.0:53"]);
     assert!(plan.is_empty());
 }
+
+/// Azure with accelerated networking: the virtual function has netvsc for its master, and its packets come in by it.
+#[test]
+fn a_card_that_stands_for_a_paravirtual_one() {
+    let with = Scene::new()
+        .nic("eth0")
+        .address("eth0", "10.0.0.4/24")
+        .nic("enP1s1")
+        .master("enP1s1", "eth0")
+        .plan(&["10.0.0.4:53"]);
+    let card = "enP1s1".to_owned();
+    assert_eq!(with.why("10.0.0.4:53"), Why::Accelerated { card });
+    assert!(with.is_empty());
+    let without = Scene::new()
+        .nic("eth0")
+        .address("eth0", "10.0.0.4/24")
+        .plan(&["10.0.0.4:53"]);
+    assert_eq!(without.names(), ["eth0"]);
+}

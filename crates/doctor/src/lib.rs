@@ -22,8 +22,8 @@ mod undo;
 pub use change::{Change, Command, Flow, Offload};
 pub use check::{CHECKS, examine, examine_without_interfaces};
 pub use facts::{
-    Conf, Facts, Host, Interface, Interrupt, Limit, LoadRefusal, Master, Place, Probes, Process,
-    ProcessKind, Program, Role, Route, Served, Serving, Unit, Wanted, WantedListen,
+    ClosedPath, Conf, Facts, Host, Interface, Interrupt, Limit, LoadRefusal, Master, Place, Probes,
+    Process, ProcessKind, Program, Role, Route, Served, Serving, Unit, Wanted, WantedListen,
 };
 pub use finding::{Finding, Group, Mend, Value, Verdict};
 pub use known::{Driver, KernelVersion, driver, drivers};

@@ -118,7 +118,33 @@ pub(crate) fn bpffs() -> Result<()> {
     let mended = ["unshare", "--mount", "sh", "-c", &mount, "sh"];
     patient.ask_behind(&mended, "bpffs")?.expect("ok")?;
     patient.ask_behind(&hidden, "bpffs")?.expect("info")?;
-    Ok(())
+    closed_bpffs(&patient)
+}
+
+/// As systemd mounts it: for root alone, so that the maps which another user is to find there can't be found.
+fn closed_bpffs(patient: &Patient) -> Result<()> {
+    patient.configure("127.0.0.1", "  pinned-maps: /sys/fs/bpf/maps\n")?;
+    let text = fs::read_to_string(patient.config())?;
+    let text = text.replace("username: \"\"", "username: \"nobody\"");
+    ensure!(text.contains("nobody"), "{text}");
+    fs::write(patient.config(), text)?;
+    let mount = "mount -t bpf -o mode=700 bpf /sys/fs/bpf && mkdir -m 711 /sys/fs/bpf/maps";
+    let behind = |more: &str| format!("{mount} && {more}");
+    let ask = |more: &str| {
+        let script = behind(&format!("{more}exec \"$@\""));
+        patient.ask_behind(&["unshare", "--mount", "sh", "-c", &script, "sh"], "bpffs")
+    };
+    let said = ask("")?.expect("warn")?;
+    ensure!(said.says.contains("/sys/fs/bpf,"), "{}", said.says);
+    let command = said.command()?;
+    let sought = "setpriv --reuid nobody --regid \"$(id -g nobody)\" --clear-groups test -d /sys/fs/bpf/maps";
+    let find = |first: &str| {
+        let script = behind(&format!("{first}\nif {sought}; then echo found; fi"));
+        patient.type_in_behind(&["unshare", "--mount"], &script)
+    };
+    ensure!(find("true")?.is_empty(), "the fault is not made");
+    ensure!(find(command)?.contains("found"), "mended, and not found");
+    ask(&format!("{command}\n"))?.expect("ok").map(drop)
 }
 
 /// As systemd's `RestrictAddressFamilies=` without AF_XDP does it: `socket` fails with EAFNOSUPPORT.

@@ -1,5 +1,6 @@
+use crate::change::quoted;
 use crate::known::{NEEDED, troubles};
-use crate::{Change, Facts, Finding, Group, KernelVersion, ProcessKind, Verdict};
+use crate::{Change, ClosedPath, Facts, Finding, Group, KernelVersion, ProcessKind, Verdict};
 
 /// The kernel and its settings.
 pub(super) fn examine(facts: &Facts) -> Vec<Finding> {
@@ -78,6 +79,23 @@ fn lockdown(facts: &Facts) -> Finding {
 
 fn bpffs(facts: &Facts) -> Finding {
     let finding = Finding::new("bpffs", Group::Kernel).probed("mounted", facts.host.bpffs);
+    if let Some(ClosedPath { directory, user }) = &facts.closed {
+        let (user, directory) = (quoted(user), directory.display().to_string());
+        return finding
+            .probed("closed", directory.as_str())
+            .is(
+                Verdict::Warn,
+                format!("the user {user} can't pass {directory}, below which `pinned-maps:` are"),
+            )
+            .why(
+                "systemd mounts the BPF file system for root alone, and no capability of the server's lifts that: as another \
+                 user it finds no map there, made before or not, and the kernel answers",
+            )
+            .by_hand(format!(
+                "chgrp \"$(id -g {user})\" {directory} && chmod g+x {directory}    # until the next start of the machine",
+                directory = quoted(&directory)
+            ));
+    }
     match facts.host.bpffs {
         Some(true) => finding.is(Verdict::Ok, "a BPF file system is at /sys/fs/bpf"),
         Some(false) => finding
@@ -234,6 +252,19 @@ mod tests {
             verdict(&all, "bpffs"),
             (Verdict::Info, Some("mount -t bpf bpf /sys/fs/bpf".into()))
         );
+    }
+
+    #[test]
+    fn a_closed_bpffs_is_opened_for_the_user() {
+        let all = after(|facts| {
+            facts.closed = Some(ClosedPath {
+                directory: "/sys/fs/bpf".into(),
+                user: "sluicegate".into(),
+            });
+        });
+        let (how, command) = verdict(&all, "bpffs");
+        let typed = "chgrp \"$(id -g sluicegate)\" /sys/fs/bpf && chmod g+x /sys/fs/bpf    # ";
+        assert!(how == Verdict::Warn && command.unwrap().starts_with(typed));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use sluicegate_xsk::nic::{NicError, addresses, links};
 use sluicegate_xsk::prog::{LoadError, LoadOptions, Program};
 use sluicegate_xsk::{Errno, try_socket};
 
-use super::{Facts, Host, Process, Root, Serving, Unit, Wanted, interface};
+use super::{ClosedPath, Facts, Host, Process, Root, Serving, Unit, Wanted, interface};
 
 /// What was tried in this process.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +51,7 @@ impl Facts {
 
     fn look(wanted: Wanted, server: Option<u32>, root: &Root) -> Self {
         Self {
+            closed: ClosedPath::find(root, &wanted),
             wanted,
             host: Host::gather(root),
             process: Process::gather(root, server),

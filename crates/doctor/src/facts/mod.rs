@@ -4,6 +4,7 @@ mod gateway;
 mod gather;
 mod host;
 mod interface;
+mod pins;
 mod process;
 mod root;
 mod serving;
@@ -13,6 +14,7 @@ mod wanted;
 pub use gather::{LoadRefusal, Probes};
 pub use host::{Conf, Host};
 pub use interface::{Interface, Interrupt, Master, Place, Program, Role, Route};
+pub use pins::ClosedPath;
 pub use process::{Limit, Process, ProcessKind};
 pub(crate) use root::Root;
 pub use serving::{Served, Serving};
@@ -30,6 +32,8 @@ pub struct Facts {
     pub process: Process,
     /// What was tried.
     pub probes: Probes,
+    /// What keeps the server from the pinned maps once it is another user; `None`: nothing that is known.
+    pub closed: Option<ClosedPath>,
     /// The interfaces that matter, in the order of their numbers.
     pub interfaces: Vec<Interface>,
     /// All addresses of all interfaces that are up.

@@ -12,6 +12,8 @@ pub struct Wanted {
     pub xdp: XdpConfig,
     /// Whether the server goes on as another user, without any capability (`username:`).
     pub drops_privileges: bool,
+    /// That user.
+    pub username: Option<String>,
 }
 
 /// One address or interface that is listened on.
@@ -29,6 +31,7 @@ impl Default for Wanted {
             listen: Vec::new(),
             xdp: Config::default().xdp,
             drops_privileges: false,
+            username: None,
         }
     }
 }
@@ -40,13 +43,15 @@ impl Wanted {
             Listen::Address(address) => WantedListen::Address(*address),
             Listen::Interface { name, .. } => WantedListen::Interface(name.clone()),
         });
+        let username = config.username.as_ref();
+        let username = username
+            .filter(|user| !user.value.is_empty())
+            .map(|user| user.value.clone());
         Self {
             listen: listen.collect(),
             xdp: config.xdp.clone(),
-            drops_privileges: config
-                .username
-                .as_ref()
-                .is_some_and(|user| !user.value.is_empty()),
+            drops_privileges: username.is_some(),
+            username,
         }
     }
 

@@ -27,8 +27,8 @@ pub enum Why {
     },
     /// An interface of this kind has no queues that AF_XDP could use.
     #[error(
-        "packets of a {kind} interface come in by the interfaces below it, and generic mode is not used on it; an address of \
-         such an interface, or of a veth, can have the fast path"
+        "packets of a {kind} interface come in by the interfaces below it, and generic mode is not used on it (an address of \
+         such an interface, or of a veth, can have the fast path)"
     )]
     Stacked {
         /// What it is.

@@ -41,10 +41,7 @@ test: ## every test that can run here; what can't says why and counts as skipped
 	@scripts/debian.sh
 	@scripts/deb.sh --get-tool
 	@$(MAKE) --no-print-directory loom doctest gate
-	@nextest=$$(scripts/tool.sh cargo-nextest $(NEXTEST_VERSION)) && \
-	    cargo build --workspace --all-targets && \
-	    cargo run --quiet --package sluicegate-lab --bin lab-needs && \
-	    $$nextest nextest run --workspace
+	@scripts/nextest.sh $(NEXTEST_VERSION)
 
 test-vm: ## real NIC drivers, in a virtual machine, ten minutes (VM_SUITE=trixie|bookworm for older kernels)
 	@scripts/deps.sh test

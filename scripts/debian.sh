@@ -12,6 +12,10 @@ peers=${SLUICEGATE_PEERS:-$PWD/.peers}
 stamp=$peers/.debian
 recipe=$(sha256sum "$0" | cut -c 1-16)
 [ "$(cat "$stamp" 2>/dev/null || true)" != "$recipe" ] || exit 0
+if ! said=$(scripts/rtnl.sh); then
+    echo "debian: not made: $said" >&2
+    exit 0
+fi
 
 give_up() {
     echo "debian: not made: $1" >&2

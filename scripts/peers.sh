@@ -10,6 +10,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 peers=${SLUICEGATE_PEERS:-$PWD/.peers}
+if ! said=$(scripts/rtnl.sh); then
+    # A name look-up would never come back, and nothing that needs them can run.
+    echo "peers: not fetched: $said" >&2
+    exit 0
+fi
 
 # The virtual machine's parts go into a folder of their own.
 machine() {

@@ -209,12 +209,14 @@ fn a_missing_file_is_named_with_the_line_that_wants_it() {
 fn files_that_options_need_are_looked_for() {
     let folder = Folder::new("needed");
     folder.write("there", "");
+    folder.write("hints", ". NS a.example.\na.example. A 192.0.2.1\n");
     let told = |text: &str| errors(&folder.load(text)).len();
     assert_eq!(
-        told("server: root-hints: there trust-anchor-file: '' tls-cert-bundle: there"),
+        told("server: root-hints: hints trust-anchor-file: '' tls-cert-bundle: there"),
         0
     );
     assert_eq!(told("server: root-hints: gone"), 1);
+    assert_eq!(told("server: root-hints: there"), 1, "no record is in it");
     assert_eq!(told("server: trust-anchor-file: gone"), 1);
     assert_eq!(
         told("server: auto-trust-anchor-file: gone"),

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::kernel;
 use crate::{machine, netns::Netns, peers, shared_data, vm, workspace_root};
 
 /// What a test needs of the machine.
@@ -43,14 +44,20 @@ impl Need {
     /// Whether root can meet it on any Debian with the scripts of this project; the others hang on the kernel or on
     /// data from outside of the repository.
     pub fn is_ours(self) -> bool {
-        !matches!(
+        let hangs_on_others = matches!(
             self,
             Need::LinkKind(_) | Need::SharedData(_) | Need::Nic(_) | Need::VmAll | Need::Machine
-        )
+        );
+        // Nothing can be fetched either.
+        !hangs_on_others && kernel::silent().is_none()
     }
 
     /// `None` when the need is met, else why it isn't.
     pub fn unmet(self) -> Option<String> {
+        let of_network = matches!(self, Need::Netns | Need::LinkKind(_) | Need::Machine);
+        if let Some(reason) = kernel::silent().filter(|_| of_network) {
+            return Some(reason);
+        }
         match self {
             Need::Root => (!nix::unistd::geteuid().is_root()).then(|| "needs root".to_owned()),
             Need::Netns => namespaces_unusable(),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 
-use super::{Need, all_wanted};
+use super::{Need, all_wanted, kernel};
 
 /// The tests of one file.
 pub struct Suite {
@@ -47,11 +47,16 @@ impl Suite {
         {
             return self;
         }
-        let unmet = first_unmet(needs);
-        let ignored = unmet
+        let silent = kernel::silent();
+        let unmet = match silent {
+            None => first_unmet(needs),
+            Some(_) => None,
+        };
+        let lacking = unmet
             .as_ref()
             .is_some_and(|(need, _)| !(all_wanted() && need.is_ours()));
-        let reason = unmet.map(|(_, reason)| reason);
+        let ignored = silent.is_some() || lacking;
+        let reason = silent.or(unmet.map(|(_, reason)| reason));
         if let Some(reason) = &reason {
             let what = if ignored { "skipped" } else { "can't run" };
             self.unmet

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use sluicegate_conf::{AccessAction, AccessRule};
 
 pub(crate) use clients::{Client, Clients};
-pub(crate) use ranges::Prefixes;
+pub(crate) use ranges::{Prefixes, unmap};
 
 /// Who may ask what: the `access-control` rules, flattened into disjoint ranges.
 ///

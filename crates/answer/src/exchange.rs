@@ -130,7 +130,7 @@ impl<'a> Exchange<'a> {
         )
     }
 
-    fn client(&self) -> Client<'a> {
+    pub(crate) fn client(&self) -> Client<'a> {
         Client {
             address: &self.request.client,
             known: self.context.policy.clients.as_ref(),

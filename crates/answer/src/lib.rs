@@ -50,6 +50,8 @@ mod request;
 #[cfg(not(loom))]
 mod resolution;
 #[cfg(not(loom))]
+mod response;
+#[cfg(not(loom))]
 mod stale;
 
 #[cfg(not(loom))]
@@ -63,7 +65,7 @@ mod exports {
     pub use crate::packets::{Packets, Repeated, Sighting, Ticket};
     pub use crate::pipeline::{
         Context, FETCH_AHEAD, Fallback, Prepared, answer, answer_and_learn, answer_known,
-        answer_prepared, fail, fetch, finish, gather, has_expired, prepare,
+        answer_prepared, fail, fetch, finish, further, gather, has_expired, prepare,
     };
     pub use crate::policy::{Brain, Policy, PolicyError};
     pub use crate::ratelimit::{Exceeded, RateLimit};

@@ -15,6 +15,7 @@ use crate::packets::{Grounds, Packets, Repeated, Ticket};
 use crate::plain::Plain;
 use crate::ratelimit::exceeds;
 use crate::resolution::Told;
+use crate::response::{NO_REPLY, Responses};
 use crate::stale::{Asked, Remains};
 use crate::{Now, Policy, Question, Refresh, Request, Resolution, Verdict};
 
@@ -461,10 +462,35 @@ fn decide_at_length<'a>(
     if let Some(decision) = exchange.refuse_recursion(query, buf) {
         return decision;
     }
+    if let Some(responses) = exchange.responses(query) {
+        return decide_judged(exchange, responses, query, alias, buf);
+    }
     if let Some(len) = from_cache(exchange, prepared.place, query, alias.as_ref(), buf) {
         return Decision::Reply(len);
     }
     decide_without_answer(exchange, query, alias, buf)
+}
+
+/// As [`decide`], where answers are looked at.
+#[cold]
+#[inline(never)]
+fn decide_judged<'a>(
+    exchange: &Exchange<'a>,
+    responses: &'a Responses,
+    query: &Query,
+    alias: Option<Alias<'a>>,
+    buf: &mut [u8],
+) -> Decision<'a> {
+    let target = alias.as_ref().and_then(|alias| alias.target(&query.name));
+    let asked = Asked {
+        query,
+        name: target.as_ref().unwrap_or(&query.name),
+        alias: alias.as_ref(),
+    };
+    match exchange.tell_from_cache(responses, &asked, buf) {
+        Some(decision) => decision,
+        None => decide_without_answer(exchange, query, alias, buf),
+    }
 }
 
 /// As [`decide`], for what the cache has no good answer to.
@@ -483,6 +509,7 @@ fn decide_without_answer<'a>(
         alias: alias.as_ref(),
     };
     match exchange.remains(&asked, buf) {
+        Remains::Reply(NO_REPLY) => Decision::Drop(DropReason::LocalDeny),
         Remains::Reply(len) => Decision::Reply(len),
         // The client may look into the cache, not have it filled.
         Remains::Ask { .. } if !query.rd => exchange.refuse(query, buf),
@@ -493,8 +520,36 @@ fn decide_without_answer<'a>(
     }
 }
 
+/// What must be found before a client can be told this answer that it has waited for, if anything must: rules may
+/// lead from the addresses in it to another name. The client then waits on.
+#[inline]
+pub fn further(
+    context: &Context<'_>,
+    resolution: &Resolution,
+    request: &Request,
+    query: &[u8],
+) -> Option<Question> {
+    context.policy.responses.as_ref()?;
+    let exchange = Exchange::new(context, request);
+    let mut query = Query::parse(query).ok()?;
+    query.rd |= exchange.sets_recursion(&query);
+    let alias = exchange.alias(&query);
+    let name = match &alias {
+        Some(alias) => alias.target(&query.name)?,
+        None => query.name,
+    };
+    exchange.further(
+        resolution,
+        &Asked {
+            query: &query,
+            name: &name,
+            alias: alias.as_ref(),
+        },
+    )
+}
+
 /// Writes the reply to a client that has waited for this answer over its query in `buf[..query_len]`; its
-/// length. The bytes are those of a later hit.
+/// length, 0 if it gets none. The bytes are those of a later hit.
 pub fn finish(
     context: &Context<'_>,
     resolution: &Resolution,
@@ -512,6 +567,14 @@ pub fn finish(
         Some(alias) => alias.target(&query.name),
         None => Some(query.name),
     };
+    if let (Some(responses), Some(name)) = (exchange.responses(&query), &target) {
+        let asked = Asked {
+            query: &query,
+            name,
+            alias: alias.as_ref(),
+        };
+        return exchange.finish_judged(responses, resolution, &asked, buf);
+    }
     let Some(name) = target.filter(|name| *name == resolution.question().name) else {
         // The local zones have changed under the waiting client.
         return exchange.fail(&query, buf);
@@ -541,7 +604,7 @@ pub fn finish(
 /// What a client gets that has waited in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fallback {
-    /// The reply's length.
+    /// The reply's length; 0: the client gets none.
     pub len: usize,
     /// Whether it is an answer, an expired one unless a fresh one has come meanwhile; else it is SERVFAIL.
     pub stale: bool,

@@ -7,6 +7,7 @@ use crate::acl::Clients;
 use crate::cache::Cache;
 use crate::chaos::Chaos;
 use crate::local::{LocalError, LocalZones};
+use crate::response::Responses;
 use crate::{Acl, Limits, RateLimit};
 
 /// Everything that decides an answer but the cache: made from one configuration, and immutable but for the trust anchors
@@ -16,6 +17,8 @@ pub struct Policy {
     pub(crate) acl: Acl,
     /// What is told of some clients; `None`: all are alike but for access control.
     pub(crate) clients: Option<Clients>,
+    /// What becomes of answers by the addresses in them; `None`: nothing.
+    pub(crate) responses: Option<Responses>,
     pub(crate) local: LocalZones,
     pub(crate) chaos: Chaos,
     pub(crate) limits: Limits,
@@ -45,6 +48,8 @@ impl Policy {
         let (local, mut errors) = LocalZones::build(config);
         let (clients, wrong) = Clients::build(config);
         errors.extend(wrong);
+        let (responses, wrong) = Responses::build(config);
+        errors.extend(wrong);
         errors.sort_by_key(|error| (error.at.source, error.at.start));
         if !errors.is_empty() {
             return Err(errors
@@ -58,6 +63,7 @@ impl Policy {
         Ok(Self {
             acl: Acl::of(config),
             clients,
+            responses,
             local,
             chaos: Chaos::new(&config.chaos),
             limits: Limits::new(config),

@@ -1,11 +1,14 @@
+use std::ops::ControlFlow;
+
 use sluicegate_dns::{Ede, Name, Query, RenderOptions, Rendered, Stored, rcode, render, set_ttls};
 use sluicegate_telemetry::Counter;
 
 use crate::alias::Alias;
 use crate::cache::{Place, Sought};
-use crate::exchange::{Exchange, Found};
+use crate::exchange::{Decision, Exchange, Found};
 use crate::failure::{BOGUS_VIEW, FailureKind, STALE_ANSWER, STALE_NXDOMAIN, Subject};
 use crate::pipeline::{VIEW, variant, with_scratch};
+use crate::response::{Judgement, NO_REPLY, case};
 
 /// What is asked, once the local rules have been applied.
 #[derive(Clone, Copy)]
@@ -50,7 +53,7 @@ impl Asked<'_> {
     }
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
     /// Looks for what else there is when there is no good answer: a failure that is remembered, an expired
     /// answer.
     #[cold]
@@ -103,10 +106,18 @@ impl Exchange<'_> {
                 STALE_ANSWER
             };
             let ede = limits.explains_expired().then_some(Ede { code, text: "" });
-            Some(self.write_explained(stored, ede, asked, buf))
+            let told = match self.judge_expired(stored, asked) {
+                None => Ok(self.write_explained(stored, ede, asked, buf)),
+                Some(Judgement::Other(other)) => {
+                    Ok(self.write_explained(Stored::new(&other)?, ede, asked, buf))
+                }
+                Some(judgement) => Err(judgement),
+            };
+            Some(told)
         })?;
         match len {
-            Some(len) => {
+            Some(Err(judgement)) => self.tell_at_once(judgement, asked, buf),
+            Some(Ok(len)) => {
                 self.count(Counter::Expired);
                 Some(len)
             }
@@ -121,6 +132,20 @@ impl Exchange<'_> {
             self.refresh(asked.query, asked.name.as_bytes(), place);
         }
         Some(len)
+    }
+
+    /// Whether this question is known to fail.
+    pub(crate) fn has_failed(&self, name: &Name, query: &Query) -> bool {
+        let subject = Subject {
+            name,
+            qtype: query.qtype,
+            qclass: query.qclass,
+        };
+        with_scratch(|scratch| {
+            let cache = self.context.cache;
+            let failure = cache.failure(&subject, self.context.now, scratch, |_, holds| holds);
+            failure.unwrap_or(false)
+        })
     }
 
     /// Whether there is an expired answer.
@@ -206,10 +231,45 @@ impl Exchange<'_> {
                 stored: Stored::new(hit.stored)?,
                 age_secs: hit.age_secs,
             };
-            Some(self.write(found, asked.query, asked.alias, buf))
+            let Some(responses) = self.responses(asked.query) else {
+                return Some(Ok(self.write(found, asked.query, asked.alias, buf)));
+            };
+            Some(match self.judge(responses, found, asked, buf) {
+                ControlFlow::Break(len) => Ok(len),
+                ControlFlow::Continue(judgement) => Err(judgement),
+            })
         })?;
         self.count(Counter::CacheHits);
-        Some(len)
+        match len {
+            Ok(len) => Some(len),
+            Err(judgement) => self.tell_at_once(judgement, asked, buf),
+        }
+    }
+
+    /// What is told of an answer that is told without a wait; `None`: nothing can be, until more is known.
+    fn tell_at_once(
+        &self,
+        judgement: Judgement<'a>,
+        asked: &Asked<'_>,
+        buf: &mut [u8],
+    ) -> Option<usize> {
+        let responses = self.responses(asked.query)?;
+        match self.tell(responses, judgement, asked, buf) {
+            Decision::Reply(len) => Some(len),
+            Decision::Drop(_) => Some(NO_REPLY),
+            Decision::Resolve { .. } => None,
+        }
+    }
+
+    /// What becomes of an expired answer; `None`: it is told.
+    fn judge_expired(&self, stored: Stored<'_>, asked: &Asked<'_>) -> Option<Judgement<'a>> {
+        let responses = self.responses(asked.query)?;
+        let found = Found {
+            stored,
+            age_secs: 0,
+        };
+        let judgement = responses.judge(&case(found, asked), self.client());
+        (!matches!(judgement, Judgement::Itself)).then_some(judgement)
     }
 
     /// Writes a stored answer that has not aged, with an extended error.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use crate::{At, TagConfig};
+use crate::{At, ResponseRule, TagConfig};
 
 /// Everything the server needs to know, resolved.
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ pub struct Config {
     pub local_data_ptr: Vec<At<String>>,
     /// Tags, and what hangs on them.
     pub tags: TagConfig,
+    /// `response-ip`, `response-ip-data` and `response-ip-tag` of the server clause, in order.
+    pub responses: Vec<At<ResponseRule>>,
     /// `unblock-lan-zones`, default no.
     pub unblock_lan_zones: bool,
     /// Answer cache.

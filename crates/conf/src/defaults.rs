@@ -29,6 +29,7 @@ impl Default for Config {
             local_data: Vec::new(),
             local_data_ptr: Vec::new(),
             tags: TagConfig::default(),
+            responses: Vec::new(),
             unblock_lan_zones: false,
             cache: CacheConfig {
                 size_bytes: 4 << 20,

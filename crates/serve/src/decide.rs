@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use arc_swap::Guard;
 use sluicegate_answer::{
-    Context, Now, Packets, Policy, Prepared, Request, Sighting, Verdict, answer_prepared, fetch,
-    gather, prepare,
+    Context, Now, Packets, Policy, Prepared, Question, Request, Sighting, Verdict, answer_prepared,
+    fetch, gather, prepare,
 };
 use sluicegate_telemetry::{Counter, Counters, DropReason};
 
@@ -121,8 +121,17 @@ impl<'a> Moment<'a> {
             && catch_unwind(AssertUnwindSafe(is_gone)).unwrap_or(false)
     }
 
-    /// Writes the reply to a client that has waited into `buf`; its length, or `None` if that panicked (and
-    /// was counted).
+    /// What a client that has waited must wait for in its turn, before it can be told anything.
+    pub(crate) fn further(&self, request: &Request, waited: Waited<'_>) -> Option<Question> {
+        let Waited { query, outcome } = waited;
+        let resolution = outcome.as_ref().ok()?;
+        let context = self.context();
+        let further = || sluicegate_answer::further(&context, resolution, request, query);
+        catch_unwind(AssertUnwindSafe(further)).ok().flatten()
+    }
+
+    /// Writes the reply to a client that has waited into `buf`; its length, or `None` if it gets none: that panicked, or
+    /// a rule forbids it (and it was counted).
     pub(crate) fn settle(
         &self,
         request: &Request,
@@ -151,6 +160,10 @@ impl<'a> Moment<'a> {
             (_, Ok(_)) => self.counters.count(Counter::Resolved),
             // Counted as the failure or the expired answer that it became.
             (_, Err(_)) => {}
+        }
+        if written == Some(0) {
+            self.counters.count(Counter::DropLocalDeny);
+            return None;
         }
         written
     }

@@ -7,6 +7,7 @@ mod ours;
 mod peer;
 mod probe;
 mod questions;
+mod responses;
 mod tagged;
 
 use std::process::ExitCode;
@@ -61,6 +62,9 @@ fn main() -> ExitCode {
         )
         .test("tags", needs![Root, Netns, Peer("unbound")], || {
             compare(&tagged::conf(), &tagged::probes())
+        })
+        .test("responses", needs![Root, Netns, Peer("unbound")], || {
+            compare(&responses::conf(), &responses::probes())
         })
         .test("chaos", needs![Root, Netns, Peer("unbound")], || {
             compare(questions::CHAOS_SHOWN, &questions::chaos())?;

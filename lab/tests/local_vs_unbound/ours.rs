@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use sluicegate_answer::{
     Brain, Context, Findings, Now, Policy, Question, Request, Resolution, Security, Transport,
-    Verdict, answer, finish,
+    Verdict, answer, finish, further,
 };
 use sluicegate_conf::LoadOptions;
 use sluicegate_lab::wire::{ask_tcp, query};
@@ -69,12 +69,19 @@ impl Ours {
             outcomes.push(match answer(&context, &request, &mut buf, msg.len()) {
                 Verdict::Reply(len) => Outcome::of_reply(&buf[..len]),
                 Verdict::Drop(_) => Outcome::Silence,
-                Verdict::Miss(question) => {
+                Verdict::Miss(mut question) => loop {
                     let resolution = resolve(&question, upstream, policy.limits())?;
                     self.brain.cache.insert(&resolution, policy.limits(), NOW);
+                    if let Some(next) = further(&context, &resolution, &request, &msg) {
+                        question = next;
+                        continue;
+                    }
                     let len = finish(&context, &resolution, &request, &mut buf, msg.len());
-                    Outcome::of_reply(&buf[..len])
-                }
+                    break match len {
+                        0 => Outcome::Silence,
+                        _ => Outcome::of_reply(&buf[..len]),
+                    };
+                },
             });
         }
         let second = outcomes.pop().context("two outcomes")?;

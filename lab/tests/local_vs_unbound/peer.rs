@@ -16,6 +16,7 @@ use sluicegate_lab::upstream::Upstream;
 
 use crate::probe::{Outcome, Probe};
 use crate::questions::{MISTAKES, REFUSED_BY_US_ONLY};
+use crate::responses::RESPONSE_MISTAKES;
 use crate::tagged::TAG_MISTAKES;
 
 /// Debian's Unbound in a namespace of its own, on port 5300, with an upstream beside it.
@@ -182,6 +183,7 @@ pub(crate) fn compare_mistakes() -> Result<()> {
     for lines in MISTAKES
         .iter()
         .chain(TAG_MISTAKES)
+        .chain(RESPONSE_MISTAKES)
         .chain(REFUSED_BY_US_ONLY)
     {
         let conf = whole_conf(lines);

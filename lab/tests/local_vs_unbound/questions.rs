@@ -607,10 +607,11 @@ pub(crate) const MISTAKES: &[&str] = &[
 ];
 
 /// Lines that Unbound's check takes and we refuse. Where data ends too early, Unbound would answer with records that
-/// nobody can read, or with a text that goes on to the end of the line; tags with a CNAME beside other data keep it from
-/// starting.
+/// nobody can read, or with a text that goes on to the end of the line; tags with a CNAME beside other data, and
+/// `response-ip` without its module, keep it from starting.
 pub(crate) const REFUSED_BY_US_ONLY: &[&str] = &[
     "  local-data: \"x.lab A\"",
+    "  response-ip: 192.0.2.0/24 deny",
     "  local-data: \"x.lab MX 10\"",
     "  local-data: \"x.lab TXT\"",
     "  local-data: 'x.lab TXT \"open'",

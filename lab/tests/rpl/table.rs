@@ -19,10 +19,6 @@ pub(crate) const DIFFERENT: &[(&str, &str)] = &[
     ("subnet_scopezero_global_nocache.crpl", SUBNET),
     ("subnet_val_positive.crpl", SUBNET),
     ("subnet_without_validator.crpl", SUBNET),
-    (
-        "serve_expired_respip_drop.rpl",
-        "response-ip isn't built yet",
-    ),
     ("fwd_droptoomany.rpl", QUERIES),
     ("val_refer_unsignadd.rpl", SNOOP),
     ("val_referglue.rpl", SNOOP),

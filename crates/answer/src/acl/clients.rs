@@ -42,7 +42,15 @@ impl Acl {
             action: AccessAction::Allow,
         });
         let rules = config.access_control.iter().map(|rule| rule.value);
-        Self::new(told.chain(rules), config.do_ip6)
+        // Then no reply can be told without a look at its addresses.
+        let watched = !config.responses.is_empty();
+        let rules =
+            loopback(config.do_ip6).chain(told.chain(rules).map(|rule| (rule.prefix, rule.action)));
+        let rules = rules.map(|(prefix, action)| match action {
+            AccessAction::Allow if watched => (prefix, AccessAction::AllowWatched),
+            action => (prefix, action),
+        });
+        Self(Prefixes::new(rules, AccessAction::Refuse))
     }
 }
 
@@ -96,14 +104,14 @@ impl Profile {
 
     /// The first tag that the clients share with something, and what they are to get of it; `usual` unless the tag has
     /// an action of its own.
-    pub(crate) fn action(
+    pub(crate) fn action<K: From<LocalZoneType>>(
         &self,
         tags: &TagSet,
-        usual: LocalZoneType,
-    ) -> (LocalZoneType, Option<usize>) {
+        usual: K,
+    ) -> (K, Option<usize>) {
         let shared = self.tags.as_ref().and_then(|ours| ours.first_shared(tags));
         let action = shared.and_then(|tag| self.actions.get(&tag));
-        (action.copied().unwrap_or(usual), shared)
+        (action.map_or(usual, |kind| K::from(*kind)), shared)
     }
 
     /// Where this tag redirects to.

@@ -50,7 +50,7 @@ impl<V: Copy + PartialEq> Prefixes<V> {
 }
 
 /// A prefix of the mapped range as the IPv4 prefix it means.
-pub(super) fn unmap(prefix: IpNet) -> IpNet {
+pub(crate) fn unmap(prefix: IpNet) -> IpNet {
     if let IpNet::V6(net) = prefix
         && let Some(ip) = net.network().to_ipv4_mapped()
         && let Some(bits) = net.prefix_len().checked_sub(96)

@@ -16,7 +16,9 @@ mod zones;
 
 pub(crate) use data::{LocalAnswer, LocalZones};
 pub use rdata::RdataError;
+pub(crate) use record::Record;
 pub use record::RecordError;
 pub(crate) use tag_data::TagData;
 pub(crate) use tree::LocalPlace;
 pub use zones::LocalError;
+pub(crate) use zones::Rrset;

@@ -37,6 +37,12 @@ impl TagData {
         Ok(())
     }
 
+    /// The records of this type, or a CNAME.
+    pub(crate) fn rrset(&self, qtype: u16) -> Option<&Rrset> {
+        let mut rrsets = self.rrsets.iter();
+        rrsets.find(|rrset| [qtype, rtype::CNAME].contains(&rrset.rtype))
+    }
+
     /// The answer for this type, if there is one.
     pub(super) fn answer(&self, qtype: u16) -> Option<LocalAnswer<'_>> {
         let mut both = self.rrsets.iter().zip(&self.answers);

@@ -37,6 +37,20 @@ pub enum LocalError {
     /// An `access-control-tag-data` that is no record.
     #[error("bad tag data: {0}")]
     TagData(#[source] RecordError),
+    /// A `response-ip-data` without the action that uses it.
+    #[error("response-ip-data needs `response-ip: NETBLOCK redirect` for the same netblock")]
+    NoResponseAction,
+    /// A `response-ip-data` that is no record.
+    #[error("bad response-ip-data: {0}")]
+    ResponseData(#[source] RecordError),
+    /// A `response-ip-data` of another type.
+    #[error(
+        "response-ip-data is an A record for IPv4 netblocks, an AAAA record for IPv6 ones, or a CNAME"
+    )]
+    ResponseType,
+    /// A CNAME beside other data of a netblock.
+    #[error("a CNAME must be the only response-ip-data of its netblock")]
+    ResponseAlias,
     /// A CNAME beside other data of a tag.
     #[error("a CNAME must be the only data of a tag")]
     TagAlias,
@@ -65,10 +79,10 @@ pub(super) struct Zone {
 
 /// The records of one type at one name, in the order in which they are answered.
 #[derive(Debug)]
-pub(super) struct Rrset {
-    pub(super) rtype: u16,
+pub(crate) struct Rrset {
+    pub(crate) rtype: u16,
     /// TTL and data of each.
-    pub(super) records: Vec<(u32, Vec<u8>)>,
+    pub(crate) records: Vec<(u32, Vec<u8>)>,
 }
 
 impl Zones {

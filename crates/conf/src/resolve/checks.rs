@@ -131,6 +131,7 @@ pub(super) fn sense(resolver: &mut Resolver<'_>, config: &Config) {
         }
     }
     modules(resolver);
+    respip(resolver);
     secure::check(resolver);
 }
 
@@ -193,6 +194,24 @@ fn modules(resolver: &mut Resolver<'_>) {
             "`module-config:` does not end in `iterator`",
         )
         .help(help);
+        resolver.report(error);
+    }
+}
+
+/// Unbound does not start with these options without the module.
+fn respip(resolver: &mut Resolver<'_>) {
+    let options = || resolver.tree.options(Clause::Server);
+    let modules = options().filter(|option| option.keyword.name == "module-config");
+    let words = modules
+        .last()
+        .map_or("validator iterator", |option| resolver.text(option, 0));
+    let mut rules = options().filter(|option| option.keyword.canonical.starts_with("response-ip"));
+    if let Some(option) = rules.next()
+        && !words.split_ascii_whitespace().any(|word| word == "respip")
+    {
+        let name = option.keyword.written();
+        let error = Diagnostic::error(option.whole(), format!("{name} needs the module `respip`"))
+            .help(format!("write `module-config: \"respip {words}\"`"));
         resolver.report(error);
     }
 }

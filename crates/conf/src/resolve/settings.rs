@@ -62,6 +62,9 @@ fn server(
             value: text.to_owned(),
             at: option.first(),
         }),
+        "response-ip" | "response-ip-data" | "response-ip-tag" => {
+            tags::responses(resolver, option, config);
+        }
         "define-tag" => tags::define(resolver, option, config),
         "local-zone-tag" | "local-zone-override" | "access-control-tag" => {
             tags::use_tags(resolver, option, config);

@@ -1,5 +1,6 @@
 use super::Resolver;
 use crate::config::LocalZoneType;
+use crate::responses::{ResponseRule, ResponseTrait};
 use crate::table::Clause;
 use crate::tags::{ClientRule, ClientTrait, TagSet, ZoneOverride};
 use crate::tree::OptionNode;
@@ -81,12 +82,24 @@ fn client_trait(
     Some(ClientTrait::Data(tag, data))
 }
 
+/// What becomes of answers by their addresses.
+pub(super) fn responses(resolver: &mut Resolver<'_>, option: &OptionNode, config: &mut Config) {
+    let text = resolver.text(option, 1);
+    let says = match option.keyword.canonical {
+        "response-ip" => LocalZoneType::from_word(text).map(ResponseTrait::Action),
+        "response-ip-data" => Some(ResponseTrait::Data(text.to_owned())),
+        _ => tag_list(resolver, option, config).map(ResponseTrait::Tags),
+    };
+    if let (Ok(prefix), Some(says)) = (netblock(resolver.text(option, 0)), says) {
+        config.responses.push(At {
+            value: ResponseRule { prefix, says },
+            at: option.whole(),
+        });
+    }
+}
+
 /// The tags that the second value lists. `None`: one of them is unknown, which is reported.
-pub(super) fn tag_list(
-    resolver: &mut Resolver<'_>,
-    option: &OptionNode,
-    config: &Config,
-) -> Option<TagSet> {
+fn tag_list(resolver: &mut Resolver<'_>, option: &OptionNode, config: &Config) -> Option<TagSet> {
     let mut tags = TagSet::default();
     for name in resolver.text(option, 1).split_ascii_whitespace() {
         let Some(tag) = number(name, config) else {

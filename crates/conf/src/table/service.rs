@@ -61,7 +61,6 @@ const LOCAL: &str = "tags are not built yet: the answer is the same for all clie
 const OWN_CACHE: &str = "the answer cache takes no locks and has no slabs";
 const QUERY_LOG: &str = "there is no query log yet";
 const QUIC: &str = "DNS over QUIC is not served yet";
-const RESPONSE_IP: &str = "answers are not changed by the addresses in them";
 const SOCKETS: &str = "the kernel's default stays";
 const VIEWS: &str = "views are not built yet: all clients see the server's own local zones";
 const WAITING: &str = "waiting queries are bounded for each worker, not for each client";
@@ -217,15 +216,9 @@ pub(super) const ROWS: &[Keyword] = &[
         "",
     ),
     honoured("define-tag", &[Text], ""),
-    later(
-        "response-ip",
-        &[Netblock, OneOf(RESPONSE_ACTIONS)],
-        ("", ""),
-        RESPONSE_IP,
-    )
-    .within(&[Server, View]),
-    later("response-ip-data", &[Netblock, Text], ("", ""), RESPONSE_IP).within(&[Server, View]),
-    later("response-ip-tag", &[Netblock, Text], ("", ""), RESPONSE_IP),
+    honoured("response-ip", &[Netblock, OneOf(RESPONSE_ACTIONS)], "").within(&[Server, View]),
+    honoured("response-ip-data", &[Netblock, Text], "").within(&[Server, View]),
+    honoured("response-ip-tag", &[Netblock, Text], ""),
     honoured("deny-any", &[Bool], "no"),
     honoured("identity", &[Text], ""),
     honoured("version", &[Text], ""),

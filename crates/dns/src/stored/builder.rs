@@ -35,6 +35,11 @@ impl StoredBuilder {
         }
     }
 
+    /// Gives the answer another response code (0 to 15).
+    pub fn set_rcode(&mut self, rcode: u16) {
+        self.rcode = (rcode & 0xf) as u8;
+    }
+
     /// Adds a record of type and class `[rtype, class]`. `rdata` is on the wire, with names in full; `ttl_secs` is in seconds.
     ///
     /// # Errors

@@ -168,6 +168,12 @@ impl Service {
         let mut lane = self.lane.borrow_mut();
         while let Some(settled) = lane.settled() {
             let Settled { token, outcome } = settled;
+            if let Some(question) = self.further(waiting.get(token), &outcome)
+                && lane.ask(question, token).is_ok()
+            {
+                self.counters.count(Counter::HandedOff);
+                continue;
+            }
             if !self.goes_on_waiting(waiting.get(token), &outcome)
                 && let Some(client) = waiting.take(token)
             {
@@ -178,6 +184,14 @@ impl Service {
         while let Some(client) = waiting.expire(now) {
             client.send(Err(Failure::Engine));
         }
+    }
+
+    /// What a client still has to wait for.
+    fn further(&self, client: Option<&Waiting>, outcome: &Outcome) -> Option<Question> {
+        let client = client.filter(|_| outcome.is_ok())?;
+        let query = &client.query;
+        Moment::new(&self.shared, &self.counters)
+            .further(&request(client.peers), Waited { query, outcome })
     }
 
     fn goes_on_waiting(&self, client: Option<&Waiting>, outcome: &Outcome) -> bool {

@@ -11,7 +11,7 @@ use super::send::Reply;
 use super::worker::{Io, UdpWorker, Waiting};
 use super::{Endpoint, LocalAddress};
 use crate::decide::{Moment, Waited};
-use crate::{ANSWER_DEADLINE, Failure, Outcome, Settled};
+use crate::{ANSWER_DEADLINE, Failure, Outcome, Settled, Token};
 
 /// What UDP can carry; the limit that matters is the policy's.
 const PATH_LIMIT_BYTES: usize = 65_507;
@@ -109,9 +109,22 @@ impl UdpWorker {
                 .goes_on_waiting(&request, Waited { query, outcome })
         };
         let goes_on = outcome.is_err() && self.waiting.get(*token).is_some_and(goes_on);
+        if let Some(question) = self.further(*token, outcome)
+            && self.port.ask(question, *token).is_ok()
+        {
+            return self.counters.count(Counter::HandedOff);
+        }
         if !goes_on && let Some(waiting) = self.waiting.take(*token) {
             self.reply(&waiting, outcome);
         }
+    }
+
+    /// What a client still has to wait for.
+    fn further(&self, token: Token, outcome: &Outcome) -> Option<Question> {
+        let waiting = self.waiting.get(token).filter(|_| outcome.is_ok())?;
+        let request = request(&waiting.endpoint, waiting.client, waiting.local);
+        let query = &waiting.query;
+        Moment::new(&self.shared, &self.counters).further(&request, Waited { query, outcome })
     }
 
     /// Replies to a client that has waited.

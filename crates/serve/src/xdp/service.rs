@@ -120,6 +120,12 @@ impl Service {
             let Some(Settled { token, outcome }) = self.port.settled() else {
                 return Ok(settled);
             };
+            if let Some(question) = self.further(moment, token, &outcome)
+                && self.port.ask(question, token).is_ok()
+            {
+                self.counters.count(Counter::HandedOff);
+                continue;
+            }
             if !self.goes_on_waiting(moment, token, &outcome)
                 && let Some(waiting) = self.waiting.take(token)
             {
@@ -127,6 +133,15 @@ impl Service {
             }
         }
         Ok(SETTLED_PER_TURN)
+    }
+
+    /// What a client still has to wait for.
+    fn further(&self, moment: &Moment<'_>, token: Token, outcome: &Outcome) -> Option<Question> {
+        let waiting = self.waiting.get(token).filter(|_| outcome.is_ok())?;
+        let headers = &waiting.headers;
+        let request = self.request(*headers.datagram(), headers.as_bytes());
+        let query = &waiting.query;
+        moment.further(&request, Waited { query, outcome })
     }
 
     fn goes_on_waiting(&self, moment: &Moment<'_>, token: Token, outcome: &Outcome) -> bool {

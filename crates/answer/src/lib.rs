@@ -41,6 +41,8 @@ mod plain;
 mod policy;
 #[cfg(not(loom))]
 mod prefetch;
+#[cfg(not(loom))]
+mod prepared;
 #[cfg_attr(loom, expect(dead_code, reason = "the loom tests need one part of it"))]
 mod ratelimit;
 #[cfg(not(loom))]
@@ -64,10 +66,11 @@ mod exports {
     pub use crate::outdated::Outdated;
     pub use crate::packets::{Packets, Repeated, Sighting, Ticket};
     pub use crate::pipeline::{
-        Context, FETCH_AHEAD, Fallback, Prepared, answer, answer_and_learn, answer_known,
-        answer_prepared, fail, fetch, finish, further, gather, has_expired, prepare,
+        Context, Fallback, answer, answer_and_learn, answer_known, answer_prepared, fail, finish,
+        further, has_expired,
     };
     pub use crate::policy::{Brain, Policy, PolicyError};
+    pub use crate::prepared::{FETCH_AHEAD, Prepared, fetch, gather, prepare};
     pub use crate::ratelimit::{Exceeded, RateLimit};
     pub use crate::refresh::Refresh;
     pub use crate::request::{Now, Question, Request, Transport, Verdict};

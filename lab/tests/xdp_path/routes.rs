@@ -70,6 +70,7 @@ pub(crate) fn unchecked() -> Result<()> {
         route(&site, "eth1", "10.11.9.2", "fc00:dead:cafe:9::2")?;
         let server = Site::server(&clause(setting)).start(&site.there)?;
         site.wait_for_start(&server)?;
+        site.wait_for_xdp(&server, &BOTH)?;
         for address in BOTH {
             ensure!(ask_and_see(&site, &server, address)? == (Path::Xdp, "eth0"));
         }

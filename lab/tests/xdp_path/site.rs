@@ -101,6 +101,10 @@ impl Site {
     pub(crate) fn start(&self) -> Result<Server> {
         let server = Self::server("").start(&self.there)?;
         self.wait_for_start(&server)?;
+        if wire().is_some() {
+            // A card's link may come and go once more, and the kernel answers meanwhile.
+            self.wait_for_xdp(&server, &[SERVER4, SERVER6])?;
+        }
         Ok(server)
     }
 

@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{CompileOptions, Query, RenderOptions, compile, render, rtype};
+use crate::stored::compiled;
+use crate::{Query, RenderOptions, render, rtype};
 
 const OPTIONS: RenderOptions<'static> = RenderOptions {
     age_secs: 3,
@@ -77,17 +78,7 @@ fn stored(count: u8, secure: bool) -> Vec<u8> {
     for last in 0..count {
         msg.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, last]);
     }
-    let options = CompileOptions {
-        keep_dnssec: true,
-        secure,
-        min_ttl_secs: 0,
-        max_ttl_secs: 60,
-        min_negative_ttl_secs: 0,
-        max_negative_ttl_secs: 60,
-    };
-    let mut stored = Vec::new();
-    compile(&msg, &options, &mut stored).unwrap();
-    stored
+    compiled(&msg, secure)
 }
 
 proptest! {

@@ -93,9 +93,10 @@ impl StoredBuilder {
 
 #[cfg(test)]
 mod tests {
-    use crate::{CompileOptions, Owner, compile, rcode};
+    use crate::{Owner, rcode};
 
     use super::*;
+    use crate::stored::compiled;
 
     /// `a.lab` is an alias of `b.lab`, which has two addresses, a signature and one more.
     fn stored() -> Vec<u8> {
@@ -109,17 +110,7 @@ mod tests {
         msg.extend([0; 20]);
         msg.extend([0xc0, 0x23, 0, 28, 0, 1, 0, 0, 0, 9, 0, 16]);
         msg.extend([0x20; 16]);
-        let options = CompileOptions {
-            keep_dnssec: true,
-            secure: true,
-            min_ttl_secs: 0,
-            max_ttl_secs: 60,
-            min_negative_ttl_secs: 0,
-            max_negative_ttl_secs: 60,
-        };
-        let mut stored = Vec::new();
-        compile(&msg, &options, &mut stored).unwrap();
-        stored
+        compiled(&msg, true)
     }
 
     #[test]

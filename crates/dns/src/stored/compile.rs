@@ -151,6 +151,22 @@ impl From<WriteError> for CompileError {
     }
 }
 
+/// A message in the form in which it is kept, with its signatures, for a minute at most.
+#[cfg(test)]
+pub(crate) fn compiled(msg: &[u8], secure: bool) -> Vec<u8> {
+    let options = CompileOptions {
+        keep_dnssec: true,
+        secure,
+        min_ttl_secs: 0,
+        max_ttl_secs: 60,
+        min_negative_ttl_secs: 0,
+        max_negative_ttl_secs: 60,
+    };
+    let mut stored = Vec::new();
+    compile(msg, &options, &mut stored).unwrap();
+    stored
+}
+
 #[cfg(test)]
 #[path = "compile_tests.rs"]
 mod tests;

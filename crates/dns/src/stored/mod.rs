@@ -22,6 +22,8 @@ mod rotate;
 mod writer;
 
 pub use builder::{Owner, StoredBuilder};
+#[cfg(test)]
+pub(crate) use compile::compiled;
 pub use compile::{CompileError, CompileOptions, StoredInfo, compile};
 pub use expired::set_ttls;
 pub use layout::{Section, Stored};

@@ -59,9 +59,8 @@ fn is_address(body: &[u8], record_at: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::{CompileOptions, compile};
-
     use super::*;
+    use crate::stored::compiled;
 
     /// CNAME, then `count` addresses of the target, then a signature.
     fn stored(count: u8) -> Vec<u8> {
@@ -73,17 +72,7 @@ mod tests {
         }
         msg.extend([0xc0, 0x23, 0, 46, 0, 1, 0, 0, 0, 9, 0, 20]);
         msg.extend([0; 20]);
-        let options = CompileOptions {
-            keep_dnssec: true,
-            secure: false,
-            min_ttl_secs: 0,
-            max_ttl_secs: 60,
-            min_negative_ttl_secs: 0,
-            max_negative_ttl_secs: 60,
-        };
-        let mut stored = Vec::new();
-        compile(&msg, &options, &mut stored).unwrap();
-        stored
+        compiled(&msg, false)
     }
 
     fn order(body: &[u8]) -> Vec<u8> {
